@@ -3,25 +3,17 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "controller/domain/backup.h"
+#include "controller/progress/live_state.h"
 #include "controller/store/backup_store.h"
 
 namespace vmkeep::controller {
-
-// A record with what lives in memory beside it.
-struct BackupView {
-  BackupRecord record;
-  std::optional<Progress> progress;
-  std::vector<Condition> conditions;
-};
-
-// Progress and conditions of unfinished work: in memory only, they advance no revision. Thread-safe.
-class LiveState;
 
 // One watcher's bounded, coalescing buffer: the newest view of each backup, in the order in which they first changed.
 // Never holds up a publisher. Thread-safe.
