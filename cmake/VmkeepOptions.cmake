@@ -1,0 +1,25 @@
+# Compiler settings for every target of the tree.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CCACHE}")
+endif()
+
+# Our own sources; generated protobuf code is compiled without -Werror (cmake/VmkeepTargets.cmake).
+set(VMKEEP_WARNINGS -Wall -Wextra -Werror)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  list(APPEND VMKEEP_WARNINGS -Wthread-safety -Werror=thread-safety)
+endif()
+
+set(VMKEEP_SANITIZE "" CACHE STRING "Sanitizers for -fsanitize=, such as address,undefined")
+if(VMKEEP_SANITIZE)
+  add_compile_options(-fsanitize=${VMKEEP_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${VMKEEP_SANITIZE})
+  # libvirt, gRPC and protobuf of the system are not instrumented.
+  add_compile_definitions(VMKEEP_SANITIZED=1)
+endif()

@@ -1,0 +1,22 @@
+# What vmkeep stands on: Debian's own packages, nothing vendored.
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+# protobuf has no CMake config package on Debian: the module, and before gRPC, which asks for it.
+find_package(Protobuf REQUIRED)
+find_package(gRPC CONFIG REQUIRED)
+find_package(absl CONFIG REQUIRED)
+find_package(spdlog CONFIG REQUIRED)
+find_package(SQLite3 REQUIRED)
+find_package(SQLiteCpp CONFIG REQUIRED)
+find_package(pugixml CONFIG REQUIRED)
+find_package(CLI11 CONFIG REQUIRED)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(GTest CONFIG REQUIRED)
+pkg_check_modules(libvirt REQUIRED IMPORTED_TARGET libvirt)
+
+find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
+# google/api and google/rpc protos: Debian package golang-github-gogo-googleapis-dev.
+find_path(GOOGLEAPIS_DIR google/api/annotations.proto
+  PATHS /usr/share/gocode/src/github.com/gogo/googleapis REQUIRED)
+# The health service's proto: Debian package grpc-proto.
+find_path(GRPC_PROTO_DIR grpc/health/v1/health.proto PATHS /usr/share/grpc-proto REQUIRED)

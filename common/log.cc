@@ -1,0 +1,58 @@
+#include "common/log.h"
+
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <memory>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_join.h"
+
+namespace vmkeep::log {
+namespace {
+
+spdlog::level::level_enum ToSpdlog(Level level) {
+  switch (level) {
+    case Level::kDebug:
+      return spdlog::level::debug;
+    case Level::kInfo:
+      return spdlog::level::info;
+    case Level::kWarning:
+      return spdlog::level::warn;
+    case Level::kError:
+      return spdlog::level::err;
+  }
+  return spdlog::level::info;
+}
+
+// A value is quoted when a reader could not tell its end.
+std::string Quote(absl::string_view value) {
+  const bool plain = !value.empty() && value.find_first_of(" \"=\\\n\r\t") == absl::string_view::npos;
+  return plain ? std::string(value) : absl::StrCat("\"", absl::Utf8SafeCEscape(value), "\"");
+}
+
+void Write(Level level, absl::string_view event, Fields fields) {
+  const spdlog::level::level_enum at = ToSpdlog(level);
+  spdlog::logger* logger = spdlog::default_logger_raw();
+  if (!logger->should_log(at)) return;
+  std::string line(event);
+  for (const Field& field : fields) absl::StrAppend(&line, " ", field.key, "=", Quote(field.value));
+  logger->log(at, spdlog::string_view_t(line.data(), line.size()));
+}
+
+}  // namespace
+
+void Init(absl::string_view program, Level level) {
+  auto logger = std::make_shared<spdlog::logger>(std::string(program), std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %n %l %v", spdlog::pattern_time_type::utc);
+  logger->set_level(ToSpdlog(level));
+  logger->flush_on(spdlog::level::info);
+  spdlog::set_default_logger(std::move(logger));
+}
+
+void Debug(absl::string_view event, Fields fields) { Write(Level::kDebug, event, fields); }
+void Info(absl::string_view event, Fields fields) { Write(Level::kInfo, event, fields); }
+void Warning(absl::string_view event, Fields fields) { Write(Level::kWarning, event, fields); }
+void Error(absl::string_view event, Fields fields) { Write(Level::kError, event, fields); }
+
+}  // namespace vmkeep::log
