@@ -66,7 +66,7 @@ def compile_commands():
 def sources_for(changed, commands):
     """The sources whose check covers the changed files."""
     wanted = set()
-    for path in changed:
+    for path in sorted(changed):
         if path in commands:
             wanted.add(path)
         elif path.endswith(".cc"):
