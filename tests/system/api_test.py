@@ -6,7 +6,7 @@ import unittest
 
 from harness import ROOT, Api, Site, SystemTest, run, wait_until
 
-BUF = ROOT / "node_modules/.bin/buf"
+BUF = ROOT / "tools/check.d/buf"
 VMS = "web-1:2:16MiB,web-2:1:8MiB,slow-1:1:512MiB"
 
 
