@@ -1,16 +1,16 @@
 #ifndef VMKEEP_EXECUTOR_WORKER_CLIENT_WORKER_CLIENT_H_
 #define VMKEEP_EXECUTOR_WORKER_CLIENT_WORKER_CLIENT_H_
 
+#include "vmkeep/worker/v1/worker.pb.h"
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include <sys/types.h>
 
 #include <cstdint>
 #include <functional>
 #include <stop_token>
 #include <string>
-
-#include "absl/status/statusor.h"
-#include "absl/time/time.h"
-#include "vmkeep/worker/v1/worker.pb.h"
 
 namespace vmkeep::executor {
 

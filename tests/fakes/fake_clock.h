@@ -1,11 +1,12 @@
 #ifndef VMKEEP_TESTS_FAKES_FAKE_CLOCK_H_
 #define VMKEEP_TESTS_FAKES_FAKE_CLOCK_H_
 
-#include <stop_token>
-
-#include "absl/time/time.h"
 #include "common/clock.h"
 #include "common/mutex.h"
+
+#include "absl/time/time.h"
+
+#include <stop_token>
 
 namespace vmkeep::test {
 

@@ -1,6 +1,11 @@
 #ifndef VMKEEP_TESTS_SUPPORT_STATUS_MATCHERS_H_
 #define VMKEEP_TESTS_SUPPORT_STATUS_MATCHERS_H_
 
+#include "common/error.h"
+#include "common/status_macros.h"
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,11 +13,6 @@
 #include <string>
 #include <type_traits>
 #include <utility>
-
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
-#include "common/error.h"
-#include "common/status_macros.h"
 
 // Matchers for absl::Status and absl::StatusOr:
 //   EXPECT_THAT(Open(path), IsOk());

@@ -1,14 +1,14 @@
 #ifndef VMKEEP_TESTS_SUPPORT_TEMP_DIR_H_
 #define VMKEEP_TESTS_SUPPORT_TEMP_DIR_H_
 
+#include "absl/strings/string_view.h"
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
 #include <system_error>
-
-#include "absl/strings/string_view.h"
 
 namespace vmkeep::test {
 

@@ -1,13 +1,13 @@
 #include "common/jsonl/jsonl.h"
 
+#include "tests/support/status_matchers.h"
+#include "vmkeep/worker/v1/worker.pb.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <optional>
 #include <string>
-
-#include "tests/support/status_matchers.h"
-#include "vmkeep/worker/v1/worker.pb.h"
 
 namespace vmkeep::jsonl {
 namespace {
