@@ -85,17 +85,18 @@ TEST_F(CopyTest, TheBytesAndTheirDigests) {
   EXPECT_EQ(StatOf(Incoming()).st_mode & 0777, 0700u);
 }
 
-// Data, zeros and holes at random places, of random lengths, not aligned to anything.
+// Data, zeros and holes at random places, of random lengths, not aligned to anything. Seen red: with a hole taken for
+// one chunk longer than it is, and with a hole's zeros not set in the buffer.
 TEST_F(CopyTest, AnyLayoutOfDataZerosAndHoles) {
-  for (uint32_t seed = 1; seed <= 12; ++seed) {
+  for (uint32_t seed = 1; seed <= 8; ++seed) {
     std::mt19937 random(seed);
     const std::string source = host_.path("image");
     std::filesystem::remove(source);
     const int fd = open(source.c_str(), O_WRONLY | O_CREAT, 0600);
-    const auto size = static_cast<off_t>(20'000'000 + random() % 20'000'000);
+    const auto size = static_cast<off_t>(30'000'000 + random() % 20'000'000);
     ASSERT_EQ(ftruncate(fd, size), 0);
     for (off_t at = 0; at < size;) {
-      const auto length = static_cast<size_t>(std::min<off_t>(1 + random() % 3'000'000, size - at));
+      const auto length = static_cast<size_t>(std::min<off_t>(1 + random() % 10'000'000, size - at));
       const uint32_t kind = random() % 3;
       if (kind > 0) {
         const std::string piece = kind == 1 ? RandomBytes(length, random()) : std::string(length, '\0');

@@ -188,13 +188,24 @@ TEST_F(PublishTest, NothingOfTheRequestIsAPathUnchecked) {
   EXPECT_FALSE(IsPublished());
 }
 
+// Seen red: without BeginCommit(). In this publish there is nothing before the rename that would look.
 TEST_F(PublishTest, ACancelBeforeTheRenamePublishesNothing) {
-  const v1::Request request = PublishRequest(CopyDisk());
+  CopyDisk();
+  v1::Request request = PublishRequest({});
+  request.mutable_publish()->mutable_manifest()->clear_disks();
+  request.mutable_publish()->clear_small_files();
   JobContext context(&RealClock(), [](const v1::Progress&) {});
   ASSERT_TRUE(context.Cancel());
   EXPECT_THAT(RunJob(request, &context), HasReason("CANCELLED"));
   EXPECT_FALSE(IsPublished());
   EXPECT_THAT(Run(request), IsOk());
+}
+
+TEST_F(PublishTest, ACancelAfterTheRenameComesTooLate) {
+  const v1::Request request = PublishRequest(CopyDisk());
+  JobContext context(&RealClock(), [](const v1::Progress&) {});
+  EXPECT_THAT(RunJob(request, &context), IsOk());
+  EXPECT_FALSE(context.Cancel());
 }
 
 // Seen red: with the Sync() of the disks dropped nothing failed and it was published.

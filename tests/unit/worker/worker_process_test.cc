@@ -176,16 +176,6 @@ TEST_F(WorkerProcessTest, ACancelInTheSameReadAsTheRequestCounts) {
   EXPECT_EQ(worker.lines.back().error().reason(), "CANCELLED");
 }
 
-TEST_F(WorkerProcessTest, AParentThatDoesNotReadStopsNothing) {
-  Worker worker = StartJob(CopyRequest(LargeSource()));
-  const absl::Time start = absl::Now();
-  while (!std::filesystem::exists(Incoming("disk-vda.raw.sha256")) ||
-         std::filesystem::file_size(Incoming("disk-vda.raw.sha256")) == 0) {
-    ASSERT_LT(absl::Now() - start, kSoon);
-  }
-  EXPECT_EQ(worker.Finish().code, 0);
-}
-
 TEST_F(WorkerProcessTest, ATwentyGibibyteDiskIsAMatterOfItsData) {
   const std::string source = MakeSource("");
   constexpr int64_t kSize = int64_t{20} << 30;
