@@ -1,5 +1,12 @@
 #include "executor/worker/session.h"
 
+#include "common/clock.h"
+#include "common/error.h"
+#include "common/jsonl/jsonl.h"
+#include "common/status_macros.h"
+#include "executor/worker/errors.h"
+
+#include "absl/strings/string_view.h"
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -9,13 +16,6 @@
 #include <cerrno>
 #include <thread>
 #include <utility>
-
-#include "absl/strings/string_view.h"
-#include "common/clock.h"
-#include "common/error.h"
-#include "common/jsonl/jsonl.h"
-#include "common/status_macros.h"
-#include "executor/worker/errors.h"
 
 namespace vmkeep::worker {
 namespace {
@@ -37,7 +37,11 @@ bool WriteAll(int fd, absl::string_view text) {
 // How many bytes the UTF-8 character at the start of `text` has; 0 when there is none.
 size_t CharacterBytes(absl::string_view text) {
   const auto first = static_cast<unsigned char>(text[0]);
-  const size_t bytes = first < 0x80 ? 1 : first >= 0xC2 && first < 0xE0 ? 2 : (first & 0xF0) == 0xE0 ? 3 : (first & 0xF8) == 0xF0 ? 4 : 0;
+  const size_t bytes = first < 0x80                    ? 1
+                       : first >= 0xC2 && first < 0xE0 ? 2
+                       : (first & 0xF0) == 0xE0        ? 3
+                       : (first & 0xF8) == 0xF0        ? 4
+                                                       : 0;
   if (bytes > text.size()) return 0;
   for (size_t i = 1; i < bytes; ++i) {
     if ((static_cast<unsigned char>(text[i]) & 0xC0) != 0x80) return 0;
@@ -61,7 +65,8 @@ v1::Error ToWire(const absl::Status& status) {
   error.set_code(static_cast<int32_t>(status.code()));
   error.set_reason(ErrorReason(status));
   error.set_message(ToUtf8(status.message()));
-  for (const auto& [key, value] : ErrorDetails(status)) (*error.mutable_metadata())[key] = ToUtf8(value);
+  for (const auto& [key, value] : ErrorDetails(status))
+    (*error.mutable_metadata())[key] = ToUtf8(value);
   return error;
 }
 
@@ -73,7 +78,9 @@ absl::Duration StallTime(const v1::Request& request) {
 }  // namespace
 
 Session::Session(int in, int out)
-    : in_(in), out_(out), context_(&RealClock(), [this](const v1::Progress& progress) { WriteProgress(progress); }) {}
+    : in_(in),
+      out_(out),
+      context_(&RealClock(), [this](const v1::Progress& progress) { WriteProgress(progress); }) {}
 
 int Session::Run(const Job& job) {
   const absl::StatusOr<v1::Request> request = ReadRequest();
@@ -118,16 +125,19 @@ void Session::Watch(const v1::Request& request, int job_ended) {
   std::optional<absl::Duration> give_up_at;
   std::pair last_move(context_.moves(), clock.Monotonic());
   while (true) {
-    std::array<pollfd, 2> fds{pollfd{job_ended, POLLIN, 0}, pollfd{give_up_at ? -1 : in_, POLLIN, 0}};
+    std::array<pollfd, 2> fds{pollfd{job_ended, POLLIN, 0},
+                              pollfd{give_up_at ? -1 : in_, POLLIN, 0}};
     (void)poll(fds.data(), fds.size(), kTickMillis);
     if (fds[0].revents != 0) return;
     const absl::Duration now = clock.Monotonic();
     if (fds[1].revents != 0 || std::exchange(more_was_read_, false)) {
-      // Too late for a job in its last step: that one finishes, and the parent's deadline is what ends it at worst.
+      // Too late for a job in its last step: that one finishes, and the parent's deadline is what
+      // ends it at worst.
       give_up_at = context_.Cancel() ? now + kCancelGrace : absl::InfiniteDuration();
     }
     if (give_up_at && now >= *give_up_at) GiveUp(error::Cancelled());
-    if (const int64_t moves = context_.moves(); moves < 0 || moves != last_move.first) last_move = {moves, now};
+    if (const int64_t moves = context_.moves(); moves < 0 || moves != last_move.first)
+      last_move = {moves, now};
     if (now - last_move.second >= stall) GiveUp(error::CopyStalled(request.copy().source(), stall));
   }
 }
@@ -153,7 +163,8 @@ void Session::WriteProgress(const v1::Progress& progress) {
   // Lines of two threads may overtake each other: an older one says nothing.
   if (progress.bytes_done() <= reported_bytes_) return;
   reported_bytes_ = progress.bytes_done();
-  // A reader that does not read must not stop the copy: without room for a whole line this one is dropped.
+  // A reader that does not read must not stop the copy: without room for a whole line this one is
+  // dropped.
   pollfd room{.fd = out_, .events = POLLOUT, .revents = 0};
   if (answered_ || !line.ok() || poll(&room, 1, 0) != 1 || (room.revents & POLLOUT) == 0) return;
   (void)WriteAll(out_, *line);

@@ -12,7 +12,8 @@
 
 namespace vmkeep::test {
 
-// A file system mounted on a folder until the end of the scope. Needs root: a test asks mounted() and skips itself.
+// A file system mounted on a folder until the end of the scope. Needs root: a test asks mounted()
+// and skips itself.
 class ScopedMount {
  public:
   // As mount(2).
@@ -30,7 +31,8 @@ class ScopedMount {
 
   bool mounted() const { return mounted_; }
 
-  // From now on every write to it waits in the kernel, where no signal reaches it: a storage server that is gone.
+  // From now on every write to it waits in the kernel, where no signal reaches it: a storage server
+  // that is gone.
   bool Freeze() {
     frozen_ = Control(FIFREEZE);
     return frozen_;

@@ -1,3 +1,8 @@
+#include "common/fs/files.h"
+#include "tests/support/scoped_mount.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,22 +12,17 @@
 #include <filesystem>
 #include <string>
 
-#include "common/fs/files.h"
-#include "tests/support/scoped_mount.h"
-#include "tests/support/status_matchers.h"
-#include "tests/support/temp_dir.h"
-
 namespace vmkeep::fs {
 namespace {
 
-using test::HasReason;
-using test::IsOk;
-using test::IsOkAndHolds;
-using test::TempDir;
 using std::filesystem::create_directories;
 using std::filesystem::create_directory_symlink;
 using std::filesystem::create_symlink;
 using std::filesystem::exists;
+using test::HasReason;
+using test::IsOk;
+using test::IsOkAndHolds;
+using test::TempDir;
 
 class RemoveTreeTest : public testing::Test {
  protected:
@@ -43,7 +43,8 @@ TEST_F(RemoveTreeTest, RemovesThatTreeAndNothingElse) {
   EXPECT_THAT(RemoveTree(dir_, "backup"), IsOkAndHolds(false));
 }
 
-// Seen red: with the entry opened before unlink() is tried, by a plain openat(); the outside folder lost its file.
+// Seen red: with the entry opened before unlink() is tried, by a plain openat(); the outside folder
+// lost its file.
 TEST_F(RemoveTreeTest, LinksAreRemovedNotFollowed) {
   TempDir outside;
   ASSERT_TRUE(test::WriteFile(outside.path("precious"), "x"));
@@ -69,7 +70,8 @@ TEST_F(RemoveTreeTest, AFileSystemMountedInsideIsNotEmptied) {
   ASSERT_TRUE(test::WriteFile(other.path("precious"), "x"));
   create_directories(temp_.path("backup/mounted"));
   {
-    const test::ScopedMount bound(other.path(), temp_.path("backup/mounted"), nullptr, MS_BIND, nullptr);
+    const test::ScopedMount bound(other.path(), temp_.path("backup/mounted"), nullptr, MS_BIND,
+                                  nullptr);
     if (!bound.mounted()) GTEST_SKIP() << "mount needs root";
     EXPECT_THAT(RemoveTree(dir_, "backup"), ::testing::Not(IsOk()));
   }

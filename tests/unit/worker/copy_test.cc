@@ -1,5 +1,12 @@
 #include "executor/worker/copy.h"
 
+#include "common/digest/digest.h"
+#include "common/error.h"
+#include "common/process/process.h"
+#include "tests/support/fail_syscall.h"
+#include "tests/support/scoped_mount.h"
+#include "tests/unit/worker/worker_fixture.h"
+
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -14,13 +21,6 @@
 #include <random>
 #include <string>
 
-#include "common/digest/digest.h"
-#include "common/error.h"
-#include "common/process/process.h"
-#include "tests/support/fail_syscall.h"
-#include "tests/support/scoped_mount.h"
-#include "tests/unit/worker/worker_fixture.h"
-
 namespace vmkeep::worker {
 namespace {
 
@@ -33,8 +33,9 @@ using ::testing::IsEmpty;
 
 class CopyTest : public WorkerTest {
  protected:
-  absl::StatusOr<v1::CopyResult> CopyOf(const std::string& source,
-                                        const std::function<void(JobContext*, const v1::Progress&)>& watch = {}) {
+  absl::StatusOr<v1::CopyResult> CopyOf(
+      const std::string& source,
+      const std::function<void(JobContext*, const v1::Progress&)>& watch = {}) {
     RestlessClock clock;
     JobContext* context_of_sink = nullptr;
     JobContext context(&clock, [&](const v1::Progress& progress) {
@@ -74,7 +75,8 @@ class CopyTest : public WorkerTest {
 };
 
 TEST_F(CopyTest, TheBytesAndTheirDigests) {
-  for (const size_t size : {size_t{0}, size_t{1}, size_t{4096}, size_t{4 << 20}, size_t{(4 << 20) + 1}, size_t{13'000'001}}) {
+  for (const size_t size : {size_t{0}, size_t{1}, size_t{4096}, size_t{4 << 20},
+                            size_t{(4 << 20) + 1}, size_t{13'000'001}}) {
     const std::string source = MakeSource(RandomBytes(size, static_cast<uint32_t>(size)));
     VMKEEP_ASSERT_OK_AND_ASSIGN(const v1::CopyResult result, CopyOf(source));
     ExpectSame(source, result);
@@ -85,8 +87,8 @@ TEST_F(CopyTest, TheBytesAndTheirDigests) {
   EXPECT_EQ(StatOf(Incoming()).st_mode & 0777, 0700u);
 }
 
-// Data, zeros and holes at random places, of random lengths, not aligned to anything. Seen red: with a hole taken for
-// one chunk longer than it is, and with a hole's zeros not set in the buffer.
+// Data, zeros and holes at random places, of random lengths, not aligned to anything. Seen red:
+// with a hole taken for one chunk longer than it is, and with a hole's zeros not set in the buffer.
 TEST_F(CopyTest, AnyLayoutOfDataZerosAndHoles) {
   for (uint32_t seed = 1; seed <= 8; ++seed) {
     std::mt19937 random(seed);
@@ -96,10 +98,12 @@ TEST_F(CopyTest, AnyLayoutOfDataZerosAndHoles) {
     const auto size = static_cast<off_t>(30'000'000 + random() % 20'000'000);
     ASSERT_EQ(ftruncate(fd, size), 0);
     for (off_t at = 0; at < size;) {
-      const auto length = static_cast<size_t>(std::min<off_t>(1 + random() % 10'000'000, size - at));
+      const auto length =
+          static_cast<size_t>(std::min<off_t>(1 + random() % 10'000'000, size - at));
       const uint32_t kind = random() % 3;
       if (kind > 0) {
-        const std::string piece = kind == 1 ? RandomBytes(length, random()) : std::string(length, '\0');
+        const std::string piece =
+            kind == 1 ? RandomBytes(length, random()) : std::string(length, '\0');
         ASSERT_EQ(pwrite(fd, piece.data(), length, at), static_cast<ssize_t>(length));
       }
       at += static_cast<off_t>(length);
@@ -193,7 +197,8 @@ TEST_F(CopyTest, AReadErrorIsSaidWithItsOffset) {
       {
         test::TrapSyscall(SYS_pread64, EIO);
         const absl::Status status = CopyOf(source).status();
-        const bool said = status.code() == absl::StatusCode::kDataLoss && ErrorReason(status) == "SOURCE_READ_ERROR" &&
+        const bool said = status.code() == absl::StatusCode::kDataLoss &&
+                          ErrorReason(status) == "SOURCE_READ_ERROR" &&
                           ErrorDetails(status).contains("offset");
         std::exit(said ? 0 : 1);
       },
@@ -242,9 +247,14 @@ TEST_F(CopyTest, ASourceThatChangesIsNoCopy) {
                 close(fd);
               }),
               is_changed);
-  EXPECT_THAT(change_by([](const std::string& path) { EXPECT_EQ(truncate(path.c_str(), 21 << 20), 0); }), is_changed);
-  EXPECT_THAT(change_by([](const std::string& path) { EXPECT_EQ(truncate(path.c_str(), 1000), 0); }), is_changed);
-  EXPECT_THAT(change_by([](const std::string& path) { std::filesystem::remove(path); }), is_changed);
+  EXPECT_THAT(
+      change_by([](const std::string& path) { EXPECT_EQ(truncate(path.c_str(), 21 << 20), 0); }),
+      is_changed);
+  EXPECT_THAT(
+      change_by([](const std::string& path) { EXPECT_EQ(truncate(path.c_str(), 1000), 0); }),
+      is_changed);
+  EXPECT_THAT(change_by([](const std::string& path) { std::filesystem::remove(path); }),
+              is_changed);
   EXPECT_THAT(change_by([](const std::string& path) {
                 std::filesystem::copy_file(path, path + "2");
                 std::filesystem::rename(path + "2", path);
@@ -257,7 +267,7 @@ TEST_F(CopyTest, ASourceThatChangesIsNoCopy) {
 TEST_F(CopyTest, ASourceThatQemuWritesToIsBusy) {
   const std::string source = MakeSource("image");
   const int qemu = open(source.c_str(), O_RDWR);
-  struct flock lock {};
+  struct flock lock{};
   lock.l_type = F_RDLCK;
   lock.l_whence = SEEK_SET;
   lock.l_start = 100;  // a reader: BLK_PERM_CONSISTENT_READ
@@ -266,7 +276,8 @@ TEST_F(CopyTest, ASourceThatQemuWritesToIsBusy) {
   EXPECT_THAT(CopyOf(source), IsOk());
   lock.l_start = 101;
   ASSERT_EQ(fcntl(qemu, F_OFD_SETLK, &lock), 0);
-  EXPECT_THAT(CopyOf(source), AllOf(StatusIs(absl::StatusCode::kFailedPrecondition), HasReason("SOURCE_BUSY")));
+  EXPECT_THAT(CopyOf(source),
+              AllOf(StatusIs(absl::StatusCode::kFailedPrecondition), HasReason("SOURCE_BUSY")));
   close(qemu);
   EXPECT_THAT(CopyOf(source), IsOk());
 }
@@ -276,7 +287,7 @@ TEST_F(CopyTest, AQemuThatStartsToWriteMeanwhileIsSeen) {
   const int qemu = open(source.c_str(), O_RDWR);
   EXPECT_THAT(CopyOf(source,
                      [&](JobContext*, const v1::Progress&) {
-                       struct flock lock {};
+                       struct flock lock{};
                        lock.l_type = F_RDLCK;
                        lock.l_whence = SEEK_SET;
                        lock.l_start = 101;
@@ -289,7 +300,8 @@ TEST_F(CopyTest, AQemuThatStartsToWriteMeanwhileIsSeen) {
 
 TEST_F(CopyTest, OnlyFilesAndBlockDevicesAreSources) {
   ASSERT_EQ(mkfifo(host_.path("pipe").c_str(), 0600), 0);
-  for (const std::string& path : {host_.path("absent"), host_.path("pipe"), host_.path(), std::string("/dev/zero"), std::string("image")}) {
+  for (const std::string& path : {host_.path("absent"), host_.path("pipe"), host_.path(),
+                                  std::string("/dev/zero"), std::string("image")}) {
     EXPECT_THAT(CopyOf(path), HasReason("SOURCE_UNUSABLE")) << path;
   }
 }

@@ -1,12 +1,12 @@
 #include "executor/worker/remove.h"
 
+#include "tests/unit/worker/worker_fixture.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <string>
-
-#include "tests/unit/worker/worker_fixture.h"
 
 namespace vmkeep::worker {
 namespace {
@@ -100,7 +100,8 @@ TEST_F(RemoveTest, WhatAKilledScrubLeftIsRemovedByTheNext) {
 }
 
 TEST_F(RemoveTest, ScrubTakesUuidsOnly) {
-  for (const char* id : {"", "..", ".incoming", ".scrub", "*", "01890a5d-ac96-774b-bcce-b302099a8057/.."}) {
+  for (const char* id :
+       {"", "..", ".incoming", ".scrub", "*", "01890a5d-ac96-774b-bcce-b302099a8057/.."}) {
     EXPECT_THAT(Run(ScrubRequest(id, kBackup)), HasReason("INVALID_ARGUMENT")) << id;
     EXPECT_THAT(Run(ScrubRequest(kVm, id)), HasReason("INVALID_ARGUMENT")) << id;
   }

@@ -1,5 +1,9 @@
 #include "executor/worker/session.h"
 
+#include "common/fs/fd.h"
+#include "common/jsonl/jsonl.h"
+#include "tests/support/status_matchers.h"
+
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,10 +14,6 @@
 #include <string>
 #include <thread>
 #include <vector>
-
-#include "common/fs/fd.h"
-#include "common/jsonl/jsonl.h"
-#include "tests/support/status_matchers.h"
 
 namespace vmkeep::worker {
 namespace {
@@ -65,12 +65,13 @@ class SessionTest : public testing::Test {
 
 TEST_F(SessionTest, ProgressThenOneAnswer) {
   Say(kProbe);
-  const int status = Session(in_.get(), out_.get()).Run([](const v1::Request& request, JobContext* context) {
-    EXPECT_TRUE(request.has_probe());
-    context->SetTotal(5);
-    context->AddProgress(5, 0);
-    return v1::Result();
-  });
+  const int status =
+      Session(in_.get(), out_.get()).Run([](const v1::Request& request, JobContext* context) {
+        EXPECT_TRUE(request.has_probe());
+        context->SetTotal(5);
+        context->AddProgress(5, 0);
+        return v1::Result();
+      });
   EXPECT_EQ(status, 0);
   const std::vector<v1::Response> lines = Lines();
   ASSERT_EQ(lines.size(), 3u);
@@ -115,11 +116,12 @@ TEST_F(SessionTest, AParentThatDoesNotReadStopsNoJob) {
 TEST_F(SessionTest, ACancelReachesTheJob) {
   Say(kProbe);
   const int status =
-      Session(in_.get(), out_.get()).Run([&](const v1::Request&, JobContext* context) -> absl::StatusOr<v1::Result> {
-        Say("{\"cancel\":{}}\n");
-        while (context->CheckCancelled().ok()) std::this_thread::yield();
-        return context->CheckCancelled();
-      });
+      Session(in_.get(), out_.get())
+          .Run([&](const v1::Request&, JobContext* context) -> absl::StatusOr<v1::Result> {
+            Say("{\"cancel\":{}}\n");
+            while (context->CheckCancelled().ok()) std::this_thread::yield();
+            return context->CheckCancelled();
+          });
   EXPECT_EQ(status, 1);
   const std::vector<v1::Response> lines = Lines();
   ASSERT_EQ(lines.size(), 1u);
@@ -130,21 +132,23 @@ TEST_F(SessionTest, ACancelReachesTheJob) {
 TEST_F(SessionTest, ACommittedJobFinishesAlthoughItWasCancelled) {
   Say(kProbe);
   const int status =
-      Session(in_.get(), out_.get()).Run([&](const v1::Request&, JobContext* context) -> absl::StatusOr<v1::Result> {
-        EXPECT_THAT(context->BeginCommit(), IsOk());
-        request_ = fs::Fd();
-        std::this_thread::sleep_for(absl::ToChronoMilliseconds(2 * Session::kCancelGrace));
-        return v1::Result();
-      });
+      Session(in_.get(), out_.get())
+          .Run([&](const v1::Request&, JobContext* context) -> absl::StatusOr<v1::Result> {
+            EXPECT_THAT(context->BeginCommit(), IsOk());
+            request_ = fs::Fd();
+            std::this_thread::sleep_for(absl::ToChronoMilliseconds(2 * Session::kCancelGrace));
+            return v1::Result();
+          });
   EXPECT_EQ(status, 0);
   EXPECT_TRUE(Lines().back().has_result());
 }
 
 TEST_F(SessionTest, BytesThatAreNoUtf8DoNotSpoilTheAnswer) {
   Say(kProbe);
-  Session(in_.get(), out_.get()).Run([](const v1::Request&, JobContext*) -> absl::StatusOr<v1::Result> {
-    return absl::NotFoundError("B\xc3\xbcro \xff\xfe \xe2\x98\x83 \xe2\x98");
-  });
+  Session(in_.get(), out_.get())
+      .Run([](const v1::Request&, JobContext*) -> absl::StatusOr<v1::Result> {
+        return absl::NotFoundError("B\xc3\xbcro \xff\xfe \xe2\x98\x83 \xe2\x98");
+      });
   EXPECT_EQ(Lines().back().error().message(), "B\xc3\xbcro ?? \xe2\x98\x83 ??");
 }
 

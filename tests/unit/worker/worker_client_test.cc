@@ -1,5 +1,11 @@
 #include "executor/worker_client/worker_client.h"
 
+#include "common/error.h"
+#include "common/process/process.h"
+#include "tests/support/scoped_mount.h"
+#include "tests/unit/worker/worker_fixture.h"
+
+#include "absl/time/clock.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -10,12 +16,6 @@
 #include <stop_token>
 #include <string>
 #include <thread>
-
-#include "absl/time/clock.h"
-#include "common/error.h"
-#include "common/process/process.h"
-#include "tests/support/scoped_mount.h"
-#include "tests/unit/worker/worker_fixture.h"
 
 namespace vmkeep::executor {
 namespace {
@@ -50,7 +50,8 @@ class WorkerClientTest : public worker::WorkerTest {
   // A worker that does what the text says: a program in the place of ours.
   std::string FakeWorker(const std::string& python) {
     const std::string path = host_.path("fake-worker");
-    EXPECT_TRUE(test::WriteFile(path, "#!/usr/bin/python3\nimport sys, time\nsys.stdin.readline()\n" + python + "\n"));
+    EXPECT_TRUE(test::WriteFile(
+        path, "#!/usr/bin/python3\nimport sys, time\nsys.stdin.readline()\n" + python + "\n"));
     EXPECT_EQ(chmod(path.c_str(), 0700), 0);
     return path;
   }
@@ -66,14 +67,13 @@ class WorkerClientTest : public worker::WorkerTest {
 TEST_F(WorkerClientTest, AResultComesBackWithItsProcess) {
   pid_t pid = 0;
   uint64_t start_time = 0;
-  VMKEEP_ASSERT_OK_AND_ASSIGN(const Result result, worker_.Run(ProbeRequest(), kSoon, kForever, {},
-                                                               {.on_progress = {},
-                                                                .on_started =
-                                                                    [&](pid_t p, uint64_t s) {
-                                                                      pid = p;
-                                                                      start_time = s;
-                                                                      EXPECT_TRUE(process::IsRunning({p, s}));
-                                                                    }}));
+  VMKEEP_ASSERT_OK_AND_ASSIGN(
+      const Result result, worker_.Run(ProbeRequest(), kSoon, kForever, {},
+                                       {.on_progress = {}, .on_started = [&](pid_t p, uint64_t s) {
+                                          pid = p;
+                                          start_time = s;
+                                          EXPECT_TRUE(process::IsRunning({p, s}));
+                                        }}));
   EXPECT_EQ(result.probe().id(), worker::kRepositoryId);
   EXPECT_GT(start_time, 0u);
   EXPECT_FALSE(process::IsRunning({pid, start_time}));
@@ -83,8 +83,9 @@ TEST_F(WorkerClientTest, ACopyReportsProgress) {
   Progress last;
   VMKEEP_ASSERT_OK_AND_ASSIGN(
       const Result result,
-      worker_.Run(CopyRequest(MakeSource(worker::RandomBytes(9'000'000, 1))), kSoon, kSoon, {},
-                  {.on_progress = [&](const Progress& progress) { last = progress; }, .on_started = {}}));
+      worker_.Run(
+          CopyRequest(MakeSource(worker::RandomBytes(9'000'000, 1))), kSoon, kSoon, {},
+          {.on_progress = [&](const Progress& progress) { last = progress; }, .on_started = {}}));
   EXPECT_EQ(result.copy().file_bytes(), 9'000'000);
   EXPECT_EQ(last.bytes_done(), 9'000'000);
   EXPECT_EQ(last.bytes_total(), 9'000'000);
@@ -94,7 +95,8 @@ TEST_F(WorkerClientTest, TheWorkersErrorIsTheCallersError) {
   Request request = ProbeRequest();
   request.mutable_probe()->mutable_repository()->set_id(worker::kOtherId);
   const absl::StatusOr<Result> result = worker_.Run(request, kSoon, kForever, {}, {});
-  EXPECT_THAT(result, AllOf(StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("mount the right one")),
+  EXPECT_THAT(result, AllOf(StatusIs(absl::StatusCode::kFailedPrecondition,
+                                     HasSubstr("mount the right one")),
                             HasReason("REPOSITORY_MISMATCH")));
   EXPECT_EQ(ErrorDetails(result.status()).at("found"), worker::kRepositoryId);
 }
@@ -116,19 +118,23 @@ TEST_F(WorkerClientTest, AStopIsAnsweredWithCancelledAndNothingIsLeft) {
 TEST_F(WorkerClientTest, AStopBeforeTheStartIsACancelToo) {
   std::stop_source stop;
   stop.request_stop();
-  EXPECT_THAT(worker_.Run(CopyRequest(LargeSource()), kSoon, kForever, stop.get_token(), {}), HasReason("CANCELLED"));
+  EXPECT_THAT(worker_.Run(CopyRequest(LargeSource()), kSoon, kForever, stop.get_token(), {}),
+              HasReason("CANCELLED"));
 }
 
 // Seen red: with the end of the output taken for success.
 TEST_F(WorkerClientTest, AKilledWorkerIsAnError) {
   EXPECT_THAT(worker_.Run(CopyRequest(LargeSource()), kSoon, kForever, {},
-                          {.on_progress = {}, .on_started = [](pid_t pid, uint64_t) { kill(pid, SIGKILL); }}),
-              AllOf(StatusIs(absl::StatusCode::kUnavailable, HasSubstr("signal 9")), HasReason("WORKER_DIED")));
+                          {.on_progress = {},
+                           .on_started = [](pid_t pid, uint64_t) { kill(pid, SIGKILL); }}),
+              AllOf(StatusIs(absl::StatusCode::kUnavailable, HasSubstr("signal 9")),
+                    HasReason("WORKER_DIED")));
 }
 
 TEST_F(WorkerClientTest, AWorkerThatExitsSilentlyIsAnErrorWhateverItsStatus) {
   EXPECT_THAT(RunFake("sys.exit(0)"), HasReason("WORKER_DIED"));
-  EXPECT_THAT(RunFake("print('{\"progress\":{\"bytes_done\":1}}'); sys.exit(0)"), HasReason("WORKER_DIED"));
+  EXPECT_THAT(RunFake("print('{\"progress\":{\"bytes_done\":1}}'); sys.exit(0)"),
+              HasReason("WORKER_DIED"));
 }
 
 TEST_F(WorkerClientTest, AWorkerThatIsNotThereIsAnError) {
@@ -137,15 +143,20 @@ TEST_F(WorkerClientTest, AWorkerThatIsNotThereIsAnError) {
 }
 
 TEST_F(WorkerClientTest, GarbageFromAWorkerIsAnErrorInBoundedMemory) {
-  const auto is_protocol = AllOf(StatusIs(absl::StatusCode::kInternal), HasReason("WORKER_PROTOCOL"));
+  const auto is_protocol =
+      AllOf(StatusIs(absl::StatusCode::kInternal), HasReason("WORKER_PROTOCOL"));
   EXPECT_THAT(RunFake("print('Segmentation fault', flush=True); time.sleep(60)"), is_protocol);
-  EXPECT_THAT(RunFake("sys.stdout.write('x' * 100_000_000); sys.stdout.flush(); time.sleep(60)"), is_protocol);
-  EXPECT_THAT(RunFake("print('{\"error\":{\"code\":0,\"reason\":\"X\"}}', flush=True)"), is_protocol);
+  EXPECT_THAT(RunFake("sys.stdout.write('x' * 100_000_000); sys.stdout.flush(); time.sleep(60)"),
+              is_protocol);
+  EXPECT_THAT(RunFake("print('{\"error\":{\"code\":0,\"reason\":\"X\"}}', flush=True)"),
+              is_protocol);
   EXPECT_THAT(RunFake("print('{\"error\":{\"code\":99}}', flush=True)"), is_protocol);
 }
 
 TEST_F(WorkerClientTest, LinesOfANewerWorkerAreIgnored) {
-  EXPECT_THAT(RunFake("print('{\"mood\":{\"good\":true}}'); print('{\"result\":{\"remove\":{\"existed\":true}}}')"), IsOk());
+  EXPECT_THAT(RunFake("print('{\"mood\":{\"good\":true}}'); "
+                      "print('{\"result\":{\"remove\":{\"existed\":true}}}')"),
+              IsOk());
 }
 
 TEST_F(WorkerClientTest, AResultCountsAlthoughTheWorkerLingers) {
@@ -166,23 +177,28 @@ TEST_F(WorkerClientTest, ACopyWithoutAMovedByteIsStalled) {
   copy.mutable_copy()->set_source("/images/a");
   // Lines come, bytes do not.
   const std::string python =
-      "while True:\n  print('{\"progress\":{\"bytes_done\":5,\"bytes_total\":10}}', flush=True); time.sleep(0.05)";
+      "while True:\n  print('{\"progress\":{\"bytes_done\":5,\"bytes_total\":10}}', flush=True); "
+      "time.sleep(0.05)";
   EXPECT_THAT(RunFake(python, kSoon, absl::Milliseconds(500), copy),
-              AllOf(StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("/images/a")), HasReason("COPY_STALLED")));
+              AllOf(StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("/images/a")),
+                    HasReason("COPY_STALLED")));
   // Only a copy is watched so.
-  EXPECT_THAT(RunFake("time.sleep(1); print('{\"result\":{}}')", kSoon, absl::Milliseconds(300)), IsOk());
+  EXPECT_THAT(RunFake("time.sleep(1); print('{\"result\":{}}')", kSoon, absl::Milliseconds(300)),
+              IsOk());
 }
 
 TEST_F(WorkerClientTest, ACopyThatMovesIsNotStalledHoweverSlow) {
   Request copy;
   copy.mutable_copy();
   const std::string python =
-      "for i in range(20):\n  print('{\"progress\":{\"bytes_done\":%d}}' % i, flush=True); time.sleep(0.1)\n"
+      "for i in range(20):\n  print('{\"progress\":{\"bytes_done\":%d}}' % i, flush=True); "
+      "time.sleep(0.1)\n"
       "print('{\"result\":{\"copy\":{}}}')";
   EXPECT_THAT(RunFake(python, kSoon, absl::Seconds(1), copy), IsOk());
 }
 
-// A storage server that is gone, as the kernel shows it: the worker waits where no signal reaches it.
+// A storage server that is gone, as the kernel shows it: the worker waits where no signal reaches
+// it.
 class HungRepositoryTest : public WorkerClientTest {
  protected:
   void SetUp() override {
@@ -201,7 +217,8 @@ class HungRepositoryTest : public WorkerClientTest {
 
   // Waits until the process is gone; false when it is not in time.
   static bool AwaitEnd(const process::ProcessId& id) {
-    for (const absl::Time start = absl::Now(); absl::Now() - start < kSoon; absl::SleepFor(absl::Milliseconds(10))) {
+    for (const absl::Time start = absl::Now(); absl::Now() - start < kSoon;
+         absl::SleepFor(absl::Milliseconds(10))) {
       if (!process::IsRunning(id)) return true;
     }
     return false;
@@ -217,16 +234,18 @@ class HungRepositoryTest : public WorkerClientTest {
 TEST_F(HungRepositoryTest, AWorkerThatCannotDieIsAbandoned) {
   Request request = CopyRequest(source_);
   const absl::Time start = absl::Now();
-  const absl::StatusOr<Result> result = worker_.Run(
-      request, kSoon, absl::Seconds(1), {},
-      {.on_progress = {}, .on_started = [&](pid_t pid, uint64_t start_time) {
-         hung_ = {pid, start_time};
-         ASSERT_TRUE(mount_->Freeze());
-       }});
-  EXPECT_THAT(result, AllOf(StatusIs(absl::StatusCode::kDeadlineExceeded), HasReason("COPY_STALLED")));
+  const absl::StatusOr<Result> result =
+      worker_.Run(request, kSoon, absl::Seconds(1), {},
+                  {.on_progress = {}, .on_started = [&](pid_t pid, uint64_t start_time) {
+                     hung_ = {pid, start_time};
+                     ASSERT_TRUE(mount_->Freeze());
+                   }});
+  EXPECT_THAT(result,
+              AllOf(StatusIs(absl::StatusCode::kDeadlineExceeded), HasReason("COPY_STALLED")));
   EXPECT_LT(absl::Now() - start, absl::Seconds(1) + absl::Seconds(2));
   EXPECT_TRUE(process::IsRunning(hung_)) << "it could be killed: this test shows nothing";
-  // The storage is back: the abandoned one dies of its SIGKILL, and the next job finds it all in order.
+  // The storage is back: the abandoned one dies of its SIGKILL, and the next job finds it all in
+  // order.
   mount_->Thaw();
   EXPECT_TRUE(AwaitEnd(hung_));
   Request discard;
@@ -253,15 +272,15 @@ TEST_F(HungRepositoryTest, ACancelIsAnsweredWithinTwoSeconds) {
 TEST_F(HungRepositoryTest, TheWorkerItselfSaysThatItStalls) {
   Request request = CopyRequest(source_);
   request.mutable_copy()->set_stall_seconds(1);
-  const absl::StatusOr<Result> result =
-      worker_.Run(request, kSoon, kForever, {},
-                  {.on_progress =
-                       [&](const Progress& progress) {
-                         if (progress.bytes_done() > 0) return;
-                         ASSERT_TRUE(mount_->Freeze());
-                       },
-                   .on_started = {}});
-  EXPECT_THAT(result, AllOf(StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("no byte moved for 1s")),
+  const absl::StatusOr<Result> result = worker_.Run(request, kSoon, kForever, {},
+                                                    {.on_progress =
+                                                         [&](const Progress& progress) {
+                                                           if (progress.bytes_done() > 0) return;
+                                                           ASSERT_TRUE(mount_->Freeze());
+                                                         },
+                                                     .on_started = {}});
+  EXPECT_THAT(result, AllOf(StatusIs(absl::StatusCode::kDeadlineExceeded,
+                                     HasSubstr("no byte moved for 1s")),
                             HasReason("COPY_STALLED")));
 }
 

@@ -1,4 +1,9 @@
 // The binary by its pipes: what a parent may rely on whatever happens to either of them.
+#include "common/jsonl/jsonl.h"
+#include "common/process/process.h"
+#include "tests/unit/worker/worker_fixture.h"
+
+#include "absl/time/clock.h"
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,11 +17,6 @@
 #include <memory>
 #include <string>
 #include <vector>
-
-#include "absl/time/clock.h"
-#include "common/jsonl/jsonl.h"
-#include "common/process/process.h"
-#include "tests/unit/worker/worker_fixture.h"
 
 namespace vmkeep::worker {
 namespace {
@@ -58,9 +58,9 @@ class WorkerProcessTest : public WorkerTest {
       return child->Wait(kSoon).value_or(process::ExitStatus{-1, -1});
     }
     int Answers() const {
-      return static_cast<int>(std::count_if(lines.begin(), lines.end(), [](const v1::Response& line) {
-        return line.has_result() || line.has_error();
-      }));
+      return static_cast<int>(std::count_if(
+          lines.begin(), lines.end(),
+          [](const v1::Response& line) { return line.has_result() || line.has_error(); }));
     }
   };
 
@@ -120,19 +120,23 @@ TEST_F(WorkerProcessTest, AFailureIsOneErrorLineAndExitOne) {
 
 TEST_F(WorkerProcessTest, GarbageIsAnErrorNotAJob) {
   const std::vector<std::string> before = Tree(root_.path());
-  for (const char* line : {"\n", "hello\n", "{}\n", "{\"cancel\":{}}\n", "[1]\n", "{\"probe\":7}\n", "\xff\xfe\n"}) {
+  for (const char* line :
+       {"\n", "hello\n", "{}\n", "{\"cancel\":{}}\n", "[1]\n", "{\"probe\":7}\n", "\xff\xfe\n"}) {
     Worker worker = Start();
     ASSERT_THAT(worker.child->Write(line, kSoon), IsOk());
     EXPECT_EQ(worker.Finish().code, 1) << line;
     ASSERT_EQ(worker.Answers(), 1) << line;
-    EXPECT_EQ(worker.lines.back().error().code(), static_cast<int>(absl::StatusCode::kInvalidArgument)) << line;
+    EXPECT_EQ(worker.lines.back().error().code(),
+              static_cast<int>(absl::StatusCode::kInvalidArgument))
+        << line;
   }
   EXPECT_EQ(Tree(root_.path()), before);
 }
 
 TEST_F(WorkerProcessTest, ALineThatIsTooLongIsRefusedInBoundedMemory) {
   Worker worker = Start();
-  // The worker answers and leaves as soon as it has read too much, so the last of it may not get through.
+  // The worker answers and leaves as soon as it has read too much, so the last of it may not get
+  // through.
   (void)worker.child->Write(std::string(64 << 20, 'x'), kSoon);
   EXPECT_EQ(worker.Finish().code, 1);
   ASSERT_EQ(worker.Answers(), 1);
@@ -146,13 +150,15 @@ TEST_F(WorkerProcessTest, AnEndWithoutARequestIsAnError) {
   EXPECT_EQ(worker.Answers(), 1);
 }
 
-// Whatever comes after the request cancels. Seen red: without the watching thread the copy ran to its end.
+// Whatever comes after the request cancels. Seen red: without the watching thread the copy ran to
+// its end.
 TEST_F(WorkerProcessTest, CancelEndAndGarbageCancelACopyWithinASecond) {
   const std::string source = LargeSource();
   const char* const kEnd = nullptr;
   for (const char* line : {"{\"cancel\":{}}\n", kEnd, "garbage\n"}) {
     Worker worker = StartJob(CopyRequest(source));
-    ASSERT_TRUE(worker.ReadUntil([](const v1::Response& response) { return response.has_progress(); }));
+    ASSERT_TRUE(
+        worker.ReadUntil([](const v1::Response& response) { return response.has_progress(); }));
     const absl::Time asked = absl::Now();
     if (line == kEnd) {
       worker.child->CloseStdin();
@@ -183,14 +189,16 @@ TEST_F(WorkerProcessTest, ATwentyGibibyteDiskIsAMatterOfItsData) {
   const int fd = open(source.c_str(), O_WRONLY);
   const std::string piece = RandomBytes(10 << 20, 1);
   for (int i = 0; i < 10; ++i) {
-    ASSERT_EQ(pwrite(fd, piece.data(), piece.size(), i * (int64_t{2} << 30) + i * 12'345), static_cast<ssize_t>(piece.size()));
+    ASSERT_EQ(pwrite(fd, piece.data(), piece.size(), i * (int64_t{2} << 30) + i * 12'345),
+              static_cast<ssize_t>(piece.size()));
   }
   close(fd);
   const absl::Time start = absl::Now();
   Worker worker = StartJob(CopyRequest(source));
   int64_t peak_kib = 0;
   worker.ReadUntil([&](const v1::Response&) {
-    // Not the rusage of wait4(): it begins with this process's own peak, which the child shares until its exec.
+    // Not the rusage of wait4(): it begins with this process's own peak, which the child shares
+    // until its exec.
     peak_kib = std::max(peak_kib, PeakKib(worker.child->id().pid));
     return false;
   });
@@ -208,11 +216,14 @@ TEST_F(WorkerProcessTest, ATwentyGibibyteDiskIsAMatterOfItsData) {
   RecordProperty("peak_kib", static_cast<int>(peak_kib));
 }
 
-// With a file system that fails in the flush, as NFS does; the launcher makes the kernel fail that one call.
+// With a file system that fails in the flush, as NFS does; the launcher makes the kernel fail that
+// one call.
 TEST_F(WorkerProcessTest, AFullQuotaAtTheFlushIsARepositoryThatIsFull) {
   std::filesystem::create_directories(Incoming());
-  Worker worker = Start({VMKEEP_FAIL_SYSCALL, std::to_string(SYS_fsync), std::to_string(EDQUOT), VMKEEP_WORKER});
-  ASSERT_THAT(worker.child->Write(jsonl::Encode(CopyRequest(MakeSource("image"))).value(), kSoon), IsOk());
+  Worker worker = Start(
+      {VMKEEP_FAIL_SYSCALL, std::to_string(SYS_fsync), std::to_string(EDQUOT), VMKEEP_WORKER});
+  ASSERT_THAT(worker.child->Write(jsonl::Encode(CopyRequest(MakeSource("image"))).value(), kSoon),
+              IsOk());
   EXPECT_EQ(worker.Finish().code, 1);
   const v1::Error& error = worker.lines.back().error();
   EXPECT_EQ(error.reason(), "REPOSITORY_FULL");
