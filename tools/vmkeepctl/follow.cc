@@ -3,7 +3,6 @@
 #include "common/backoff.h"
 #include "common/error.h"
 #include "tools/vmkeepctl/errors.h"
-#include "tools/vmkeepctl/progress.h"
 #include "tools/vmkeepctl/terminal.h"
 
 #include "absl/time/clock.h"
@@ -32,11 +31,6 @@ bool IsTokenRefused(const absl::Status& end) {
   return absl::IsInvalidArgument(end) || absl::IsOutOfRange(end) || absl::IsFailedPrecondition(end);
 }
 
-bool AllSettled(const SeenBackups& seen) {
-  return std::all_of(seen.begin(), seen.end(),
-                     [](const auto& entry) { return IsSettled(entry.second); });
-}
-
 class Follower {
  public:
   Follower(Client& client, v1::WatchBackupsRequest request, Persistence persistence,
@@ -52,7 +46,7 @@ class Follower {
     while (true) {
       const absl::Status end = ReadToEnd();
       if (ErrorReason(end) == error::kInterrupted) return end;
-      if (end.ok() && request_.until_settled() && AllSettled(seen_)) return end;
+      if (end.ok() && request_.until_settled()) return end;
       if (!end.ok() && IsTokenRefused(end) && !request_.resume_token().empty()) {
         request_.clear_resume_token();
       } else if (!end.ok() && !(IsBroken(end) && patient_)) {

@@ -17,6 +17,8 @@ using v1::Progress;
 
 constexpr size_t kMostBarCells = 40;
 constexpr size_t kLeastBarCells = 5;
+// What the text beside the bar needs before the bar grows.
+constexpr size_t kLeastTextColumns = 60;
 constexpr absl::Duration kLongSilence = absl::Seconds(10);
 
 // What the phase is called beside its bar.
@@ -88,6 +90,13 @@ std::vector<std::string> Parts(const Progress& progress, bool running) {
   parts.push_back(HolesText(progress));
   parts.erase(std::remove(parts.begin(), parts.end(), ""), parts.end());
   return parts;
+}
+
+// Depends on the width alone: a bar that grew and shrank with the text beside it would not show
+// progress.
+size_t BarCells(size_t columns) {
+  const size_t spare = columns > kLeastTextColumns ? (columns - kLeastTextColumns) / 2 : 0;
+  return std::clamp(spare, kLeastBarCells, kMostBarCells);
 }
 
 bool MovesBytes(const Progress& progress) {
@@ -164,23 +173,21 @@ std::string ProgressText(const Progress& progress) {
 
 std::string BarLine(const Progress& progress, bool running, size_t columns, Charset charset) {
   const bool known = progress.bytes_total() > 0;
-  const std::string label = absl::StrFormat("%-8s", PhaseNoun(progress.phase()));
-  const std::string percent = known ? absl::StrFormat(" %4s", Percent(progress)) : "";
-  const size_t fixed = label.size() + (known ? 2 + kLeastBarCells : 0) + percent.size();
-  std::string tail;
-  for (const std::string& part : Parts(progress, running)) {
-    const std::string longer = absl::StrCat(tail, tail.empty() && !known ? "" : "  ", part);
-    if (fixed + DisplayWidth(longer) > columns) break;
-    tail = longer;
+  std::string line = absl::StrFormat("%-8s", PhaseNoun(progress.phase()));
+  if (known) {
+    const bool utf8 = charset == Charset::kUtf8;
+    const std::string bar =
+        Bar(progress.bytes_done(), progress.bytes_total(), BarCells(columns), charset);
+    absl::StrAppend(&line, utf8 ? "▕" : "[", bar, utf8 ? "▏" : "]",
+                    absl::StrFormat(" %4s", Percent(progress)));
   }
-  if (!known) return CutToWidth(absl::StrCat(label, tail), columns);
-  const size_t left =
-      columns - std::min(columns, label.size() + 2 + percent.size() + DisplayWidth(tail));
-  const std::string bar = Bar(progress.bytes_done(), progress.bytes_total(),
-                              std::clamp(left, kLeastBarCells, kMostBarCells), charset);
-  const char* edges[] = {charset == Charset::kUtf8 ? "▕" : "[",
-                         charset == Charset::kUtf8 ? "▏" : "]"};
-  return CutToWidth(absl::StrCat(label, edges[0], bar, edges[1], percent, tail), columns);
+  absl::string_view gap = known ? "  " : "";
+  for (const std::string& part : Parts(progress, running)) {
+    if (DisplayWidth(line) + gap.size() + DisplayWidth(part) > columns) break;
+    absl::StrAppend(&line, gap, part);
+    gap = "  ";
+  }
+  return CutToWidth(line, columns);
 }
 
 void BackupPanel::Update(const v1::Backup& backup) {

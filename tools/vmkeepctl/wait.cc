@@ -29,9 +29,10 @@ std::unique_ptr<FollowView> ViewOn(int fd, Settled settled) {
                                     settled == Settled::kStays);
 }
 
-// The backup as it ended; GetBackup for the case that the watch ended without having shown it.
+// The backup as it ended; asks again when the watch did not show its end.
 absl::StatusOr<v1::Backup> Ended(const SeenBackups& seen, const std::string& id, Client& client) {
-  if (const auto found = seen.find(id); found != seen.end()) return found->second;
+  if (const auto found = seen.find(id); found != seen.end() && IsSettled(found->second))
+    return found->second;
   v1::GetBackupRequest request;
   request.set_id(id);
   return client.GetBackup(request);
