@@ -17,10 +17,11 @@ namespace {
 // More events than this waiting for the store: the stream is dropped and later read again from where it is durable.
 constexpr size_t kMaxQueuedEvents = 20'000;
 
-// No answer of a person or a configuration will come by itself: said as REFUSED, not as UNREACHABLE.
+// Only a person can make it right: said as REFUSED, not as UNREACHABLE.
 bool IsRefused(const absl::Status& status) {
   const std::string reason = ErrorReason(status);
-  return reason == "HOST_CHANGED" || reason == "PROTOCOL_MISMATCH" || reason == "INSECURE_LISTENER";
+  return reason == "HOST_CHANGED" || reason == "EXECUTOR_TAKEN" || reason == "PROTOCOL_MISMATCH" ||
+         reason == "INSECURE_LISTENER";
 }
 
 }  // namespace

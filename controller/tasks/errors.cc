@@ -39,8 +39,10 @@ Failure RefusedByExecutor(const absl::Status& status) {
   return FailureOf(status, "PREFLIGHT", passing);
 }
 
-Failure RefusedByPlacement(const absl::Status& status, bool may_come_back) {
-  return FailureOf(status, "QUEUED", may_come_back);
+Failure RefusedByPlacement(const absl::Status& status) {
+  const bool passing = status.code() == absl::StatusCode::kUnavailable ||
+                       status.code() == absl::StatusCode::kResourceExhausted;
+  return FailureOf(status, "QUEUED", passing);
 }
 
 Failure CancelledBeforeStart() {

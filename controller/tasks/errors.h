@@ -14,8 +14,8 @@ bool IsRefusal(const absl::Status& status);
 
 // The executor's reason; retryable when waiting can help.
 Failure RefusedByExecutor(const absl::Status& status);
-// Placement's reason; `may_come_back` says whether waiting can help.
-Failure RefusedByPlacement(const absl::Status& status, bool may_come_back);
+// Placement's reason. An ill or full repository may come back; one that was never initialised does not by itself.
+Failure RefusedByPlacement(const absl::Status& status);
 // A cancelled task that the executor never accepted and now never will: an end of which nothing remains.
 Failure CancelledBeforeStart();
 

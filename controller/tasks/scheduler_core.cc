@@ -334,15 +334,9 @@ std::optional<Recorder::Dispatch> SchedulerCore::PlaceScrub(const Entry& entry,
 }
 
 void SchedulerCore::RefusePlacement(Entry& entry, const absl::Status& error) {
-  bool may_come_back = false;
-  for (const RepositoryRecord& repository : repositories_) {
-    const int wanted = entry.record.requested_repository;
-    if (repository.host_id != entry.record.host_id) continue;
-    if (wanted != 0 && repository.slot != wanted) continue;
-    may_come_back = may_come_back || repository.health != Health::kUninitialized;
-  }
-  if (may_come_back) Show(entry, kRepositoryIll, std::string(error.message()));
-  Reject(entry, RefusedByPlacement(error, may_come_back));
+  Failure failure = RefusedByPlacement(error);
+  if (failure.retryable) Show(entry, kRepositoryIll, failure.message);
+  Reject(entry, std::move(failure));
 }
 
 void SchedulerCore::BeginWrite(Entry& entry) {
