@@ -86,7 +86,7 @@ class SqliteBackupStore::Impl {
 
   void Commit(Mutation mutation, Done done) {
     auto shared = std::make_shared<Done>(std::move(done));
-    if (!mutations_.Push({std::move(mutation), shared, {}, {}})) (*shared)(error::StoreClosed());
+    if (!mutations_.Push(Pending(std::move(mutation), shared))) (*shared)(error::StoreClosed());
   }
 
   void Read(Query query) {
@@ -100,6 +100,8 @@ class SqliteBackupStore::Impl {
 
  private:
   struct Pending {
+    Pending(Mutation to_run, std::shared_ptr<Done> to_call)
+        : mutation(std::move(to_run)), done(std::move(to_call)) {}
     Mutation mutation;
     std::shared_ptr<Done> done;
     Result result;
@@ -196,10 +198,11 @@ absl::Status SqliteBackupStore::Impl::RunOne(SqliteTransaction& transaction, Pen
 }
 
 void SqliteBackupStore::Impl::Answer(std::deque<Pending>& batch) {
-  for (Pending& pending : batch) {
+  while (!batch.empty()) {
+    const Pending& pending = batch.front();
     if (!pending.put.empty() && observer_) observer_(pending.put);
     (*pending.done)(pending.result);
-    pending = {};  // what the callbacks hold goes before the next is called
+    batch.pop_front();  // what its callbacks hold goes before the next is called
   }
 }
 
