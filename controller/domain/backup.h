@@ -1,13 +1,13 @@
 #ifndef VMKEEP_CONTROLLER_DOMAIN_BACKUP_H_
 #define VMKEEP_CONTROLLER_DOMAIN_BACKUP_H_
 
+#include "absl/time/time.h"
+
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include "absl/time/time.h"
 
 namespace vmkeep::controller {
 
@@ -101,11 +101,13 @@ struct BackupRecord {
   // The try under way, set in the commit that dispatches. epoch 0: never dispatched.
   int64_t epoch = 0;
   std::string task_id;
-  bool task_open = false;         // no end of this task was recorded yet
+  bool task_open = false;  // no end of this task was recorded yet
   bool task_is_scrub = false;
-  int attempts = 0;               // tries that ended before a snapshot for a passing reason
-  bool files_may_exist = false;   // set with the first dispatch; cleared by an end that says nothing remains
-  bool vm_on_overlay = false;     // the last end said so
+  int attempts = 0;  // tries that ended before a snapshot for a passing reason
+  // Tasks that ended left, or may have left, files. An open task may have some besides: its end
+  // says. Only a scrub that is DONE clears it.
+  bool files_may_exist = false;
+  bool vm_on_overlay = false;  // the last end said so
 
   absl::Time create_time;
   absl::Time update_time;

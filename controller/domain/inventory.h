@@ -1,13 +1,14 @@
 #ifndef VMKEEP_CONTROLLER_DOMAIN_INVENTORY_H_
 #define VMKEEP_CONTROLLER_DOMAIN_INVENTORY_H_
 
+#include "controller/domain/backup.h"
+
+#include "absl/time/time.h"
+
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include "absl/time/time.h"
-#include "controller/domain/backup.h"
 
 namespace vmkeep::controller {
 
