@@ -19,7 +19,9 @@ bool Begun(const TaskState& state, StepKind kind) {
   });
 }
 
-bool AnyFailed(const TaskState& state, StepKind kind) { return AnyStep(state, kind, StepStatus::kFailed); }
+bool AnyFailed(const TaskState& state, StepKind kind) {
+  return AnyStep(state, kind, StepStatus::kFailed);
+}
 
 // Whether a step that is pending has its turn. The list's order does the rest.
 bool Wanted(const TaskState& state, StepKind kind) {
@@ -28,7 +30,8 @@ bool Wanted(const TaskState& state, StepKind kind) {
       return !Aborting(state);
     case StepClass::kAlways:
       if (!Begun(state, StepKind::kSnapshot)) return false;
-      // One disk that cannot be merged does not keep the others on their overlays; but nothing is unlinked then.
+      // One disk that cannot be merged does not keep the others on their overlays; but nothing is
+      // unlinked then.
       if (kind == StepKind::kMerge) return true;
       return !AnyFailed(state, StepKind::kMerge) && !AnyFailed(state, StepKind::kCheck);
     case StepClass::kOnAbort:
@@ -90,8 +93,9 @@ void RunNext(Transition& transition) {
 
 void OnStart(Transition& transition) {
   const TaskState& state = transition.next;
-  const bool fresh = std::all_of(state.steps.begin(), state.steps.end(),
-                                 [](const Step& step) { return step.status == StepStatus::kPending; });
+  const bool fresh = std::all_of(state.steps.begin(), state.steps.end(), [](const Step& step) {
+    return step.status == StepStatus::kPending;
+  });
   if (fresh) RunNext(transition);
 }
 
@@ -113,9 +117,10 @@ void OnFailed(Transition& transition, const TaskEvent& event) {
   state.steps[step].status = StepStatus::kFailed;
   const StepRule& rule = RuleOf(state.steps[step].kind);
   const bool first = state.failure.ok();
-  // A forward step that ends after a cancel is what the cancel asked for. A merge that fails is a failure all the same.
-  // A discard that fails is told by files_may_remain.
-  if (first && ((rule.step_class == StepClass::kForward && !state.cancelled) || rule.step_class == StepClass::kAlways)) {
+  // A forward step that ends after a cancel is what the cancel asked for. A merge that fails is a
+  // failure all the same. A discard that fails is told by files_may_remain.
+  if (first && ((rule.step_class == StepClass::kForward && !state.cancelled) ||
+                rule.step_class == StepClass::kAlways)) {
     Fail(state, event.status, rule.kind);
   }
   RunNext(transition);
@@ -137,7 +142,8 @@ void OnAbort(Transition& transition, const TaskEvent& event) {
   }
 }
 
-// What was under way is not known to have happened: what may be repeated is, the rest counts as failed.
+// What was under way is not known to have happened: what may be repeated is, the rest counts as
+// failed.
 void OnRestarted(Transition& transition, const TaskEvent& event) {
   TaskState& state = transition.next;
   const int step = state.running();

@@ -1,15 +1,17 @@
 #ifndef VMKEEP_EXECUTOR_TASK_ADVANCE_H_
 #define VMKEEP_EXECUTOR_TASK_ADVANCE_H_
 
+#include "executor/task/step.h"
+
+#include "absl/status/status.h"
+
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "absl/status/status.h"
-#include "executor/task/step.h"
-
-// The core of a task: a pure function (state, event) -> (state, commands). No I/O, no threads, no clock. The edge
-// (task_run.h) carries the commands out and comes back with events; a crash between any two is a Restarted event.
+// The core of a task: a pure function (state, event) -> (state, commands). No I/O, no threads, no
+// clock. The edge (task_run.h) carries the commands out and comes back with events; a crash between
+// any two is a Restarted event.
 namespace vmkeep::executor {
 
 struct TaskState {
@@ -31,11 +33,11 @@ TaskState NewTask(TaskKind kind);
 struct TaskEvent {
   enum class Kind {
     kStart,
-    kStepSucceeded,     // the step under way; `disks` after the preflight
-    kStepFailed,        // the step under way; `status`
-    kCancelRequested,   // by the controller
-    kStopRequested,     // the executor goes down; `status`
-    kRestarted,         // the executor came up again; `status`
+    kStepSucceeded,    // the step under way; `disks` after the preflight
+    kStepFailed,       // the step under way; `status`
+    kCancelRequested,  // by the controller
+    kStopRequested,    // the executor goes down; `status`
+    kRestarted,        // the executor came up again; `status`
   };
   Kind kind = Kind::kStart;
   absl::Status status;
@@ -54,9 +56,10 @@ struct Ending {
 
 struct Command {
   enum class Kind {
-    kThaw,           // make sure that the guest is not frozen, with retries; never waits for the journal
+    kThaw,  // make sure that the guest is not frozen, with retries; never waits for the journal
     kEmitStepDone,   // tell the controller, durably, that `step` is done
-    kJournalIntent,  // put the state on the disk; RunStep waits for it if the step's rule says needs_journal
+    kJournalIntent,  // put the state on the disk; RunStep waits for it if the step's rule says
+                     // needs_journal
     kRunStep,        // run `step`, then come back with kStepSucceeded or kStepFailed
     kCancelRunningStep,
     kEnd,  // put the end on the disk and tell the controller; the last command of a task
@@ -71,7 +74,8 @@ struct Transition {
   std::vector<Command> commands;
 };
 
-// An event that makes no sense in a state (a second Start, an answer without a step) changes nothing.
+// An event that makes no sense in a state (a second Start, an answer without a step) changes
+// nothing.
 Transition Advance(const TaskState& state, const TaskEvent& event);
 
 }  // namespace vmkeep::executor

@@ -8,9 +8,11 @@ namespace {
 using enum StepKind;
 using enum StepClass;
 
-// In the order of StepKind. Merge and check are the safe direction: idempotent, and found from the overlay's name.
+// In the order of StepKind. Merge and check are the safe direction: idempotent, and found from the
+// overlay's name.
 constexpr std::array<StepRule, 9> kRules = {{
-    {kPreflight, "preflight", kForward, /*stoppable=*/true, /*past_return=*/false, /*needs_journal=*/true, "PREFLIGHT"},
+    {kPreflight, "preflight", kForward, /*stoppable=*/true, /*past_return=*/false,
+     /*needs_journal=*/true, "PREFLIGHT"},
     {kSnapshot, "snapshot", kForward, false, false, true, "SNAPSHOTTING"},
     {kCopy, "copy", kForward, true, false, true, "COPYING"},
     {kMerge, "merge", kAlways, false, false, false, "MERGING"},
@@ -32,7 +34,9 @@ std::optional<StepKind> StepKindNamed(absl::string_view name) {
   return std::nullopt;
 }
 
-absl::string_view TaskKindName(TaskKind kind) { return kind == TaskKind::kBackup ? "backup" : "scrub"; }
+absl::string_view TaskKindName(TaskKind kind) {
+  return kind == TaskKind::kBackup ? "backup" : "scrub";
+}
 
 std::optional<TaskKind> TaskKindNamed(absl::string_view name) {
   if (name == "backup") return TaskKind::kBackup;

@@ -1,13 +1,14 @@
 #ifndef VMKEEP_EXECUTOR_TASK_STEP_H_
 #define VMKEEP_EXECUTOR_TASK_STEP_H_
 
+#include "absl/strings/string_view.h"
+
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "absl/strings/string_view.h"
-
-// A task is a list of steps: plain data that is journalled, printed and walked by Advance() (advance.h).
+// A task is a list of steps: plain data that is journalled, printed and walked by Advance()
+// (advance.h).
 namespace vmkeep::executor {
 
 enum class TaskKind { kBackup, kScrub };
@@ -46,9 +47,10 @@ struct StepRule {
   StepKind kind;
   absl::string_view name;  // as on the wire and in the journal
   StepClass step_class;
-  bool stoppable;         // ends early, soon after it was asked to
-  bool past_return;       // a cancel or a stop comes too late: it is finished, and run again after a restart
-  bool needs_journal;     // does not begin before its intent is on the disk
+  bool stoppable;      // ends early, soon after it was asked to
+  bool past_return;    // a cancel or a stop comes too late: it is finished, and run again after a
+                       // restart
+  bool needs_journal;  // does not begin before its intent is on the disk
   absl::string_view phase;  // of vmkeep.v1.Progress
 };
 const StepRule& RuleOf(StepKind kind);

@@ -1,14 +1,5 @@
 #include "executor/task/journal/journal.h"
 
-#include <fcntl.h>
-#include <sqlite3.h>
-#include <unistd.h>
-
-#include <array>
-#include <utility>
-
-#include "absl/memory/memory.h"
-#include "absl/strings/numbers.h"
 #include "common/error.h"
 #include "common/log.h"
 #include "common/status_macros.h"
@@ -16,6 +7,17 @@
 #include "executor/task/errors.h"
 #include "executor/task/journal/journal_internal.h"
 #include "executor/task/journal/schema.h"
+
+#include "absl/memory/memory.h"
+#include "absl/strings/numbers.h"
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
 
 namespace vmkeep::executor {
 
@@ -64,36 +66,45 @@ void TakeSpec(const Spec& spec, TaskRecord& record) {
 }
 
 // Whether the task is here; STALE_EPOCH when it is fenced off.
-absl::StatusOr<bool> LookUp(SQLite::Database& db, const TaskId& task, const std::string& backup_id) {
+absl::StatusOr<bool> LookUp(SQLite::Database& db, const TaskId& task,
+                            const std::string& backup_id) {
   if (Query(db, "SELECT 1 FROM task WHERE task_id=? AND epoch=?", task).executeStep()) return true;
-  SQLite::Statement highest = Query(db, "SELECT epoch, task_id FROM backup_epoch WHERE backup_id=?", backup_id);
+  SQLite::Statement highest =
+      Query(db, "SELECT epoch, task_id FROM backup_epoch WHERE backup_id=?", backup_id);
   if (highest.executeStep()) {
     const int64_t seen = highest.getColumn(0).getInt64();
     // Acknowledged and forgotten: a late duplicate must not run again.
     if (seen == task.epoch && highest.getColumn(1).getString() == task.id) return true;
     if (task.epoch <= seen) return error::StaleEpoch(task.ToString(), seen);
   }
-  SQLite::Statement refused = Query(db, "SELECT epoch FROM refused WHERE task_id=? AND epoch>=?", task);
-  if (refused.executeStep()) return error::StaleEpoch(task.ToString(), refused.getColumn(0).getInt64());
+  SQLite::Statement refused =
+      Query(db, "SELECT epoch FROM refused WHERE task_id=? AND epoch>=?", task);
+  if (refused.executeStep())
+    return error::StaleEpoch(task.ToString(), refused.getColumn(0).getInt64());
   return false;
 }
 
 void PutState(SQLite::Database& db, const TaskId& task, const TaskState& state, absl::Time now) {
-  Run(db, "UPDATE task SET cancelled=?3, failure=?4, failed_in=?5 WHERE task_id=?1 AND epoch=?2", task,
-      int64_t{state.cancelled}, ToBlob(state.failure), state.failed_in ? RuleOf(*state.failed_in).name : "");
+  Run(db, "UPDATE task SET cancelled=?3, failure=?4, failed_in=?5 WHERE task_id=?1 AND epoch=?2",
+      task, int64_t{state.cancelled}, ToBlob(state.failure),
+      state.failed_in ? RuleOf(*state.failed_in).name : "");
   for (size_t i = 0; i < state.steps.size(); ++i) {
     const Step& step = state.steps[i];
     Run(db,
-        "INSERT INTO step(task_id, epoch, ord, name, target, status, at) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)"
-        " ON CONFLICT DO UPDATE SET name=?4, target=?5, status=?6, at=?7 WHERE name<>?4 OR target<>?5 OR status<>?6",
+        "INSERT INTO step(task_id, epoch, ord, name, target, status, at) VALUES(?1, ?2, ?3, ?4, "
+        "?5, ?6, ?7)"
+        " ON CONFLICT DO UPDATE SET name=?4, target=?5, status=?6, at=?7 WHERE name<>?4 OR "
+        "target<>?5 OR status<>?6",
         task, static_cast<int64_t>(i), RuleOf(step.kind).name, step.target,
         kStatusNames[static_cast<size_t>(step.status)], journal::ToNanos(now));
   }
 }
 
-}  // namespace
+// The columns that ReadRecord() and ReadState() take.
+constexpr char kTaskColumns[] =
+    "task_id, epoch, kind, spec, accepted_at, cancelled, failure, failed_in, ended_at";
 
-TaskRecord journal::ReadRecord(SQLite::Statement& row) {
+TaskRecord ReadRecord(SQLite::Statement& row) {
   TaskRecord record;
   record.task = {row.getColumn(0).getString(), row.getColumn(1).getInt64()};
   record.kind = TaskKindNamed(row.getColumn(2).getString()).value_or(TaskKind::kBackup);
@@ -108,7 +119,7 @@ TaskRecord journal::ReadRecord(SQLite::Statement& row) {
   return record;
 }
 
-TaskState journal::ReadState(SQLite::Database& db, SQLite::Statement& row, const TaskRecord& record) {
+TaskState ReadState(SQLite::Database& db, SQLite::Statement& row, const TaskRecord& record) {
   TaskState state;
   state.kind = record.kind;
   state.cancelled = row.getColumn(5).getInt() != 0;
@@ -116,17 +127,43 @@ TaskState journal::ReadState(SQLite::Database& db, SQLite::Statement& row, const
   state.failed_in = StepKindNamed(row.getColumn(7).getString());
   state.ended = !row.getColumn(8).isNull();
   SQLite::Statement steps =
-      Query(db, "SELECT name, target, status FROM step WHERE task_id=? AND epoch=? ORDER BY ord", record.task);
+      Query(db, "SELECT name, target, status FROM step WHERE task_id=? AND epoch=? ORDER BY ord",
+            record.task);
   while (steps.executeStep()) {
     Step step;
     step.kind = StepKindNamed(steps.getColumn(0).getString()).value_or(StepKind::kPreflight);
     step.target = steps.getColumn(1).getString();
     for (size_t i = 0; i < kStatusNames.size(); ++i) {
-      if (steps.getColumn(2).getString() == kStatusNames[i]) step.status = static_cast<StepStatus>(i);
+      if (steps.getColumn(2).getString() == kStatusNames[i])
+        step.status = static_cast<StepStatus>(i);
     }
     state.steps.push_back(std::move(step));
   }
   return state;
+}
+
+bool OverlayFileLeft(const TaskState& state) {
+  return std::any_of(state.steps.begin(), state.steps.end(), [](const Step& step) {
+    return step.kind == StepKind::kRemoveOverlay && step.status == StepStatus::kFailed;
+  });
+}
+
+}  // namespace
+
+std::vector<KnownTask> journal::ReadTasks(SQLite::Database& db, absl::string_view where,
+                                          const std::string& argument) {
+  std::vector<KnownTask> tasks;
+  SQLite::Statement row(db, absl::StrCat("SELECT ", kTaskColumns, " FROM task WHERE ", where,
+                                         " ORDER BY accepted_at, epoch"));
+  if (!argument.empty()) row.bind(1, argument);
+  while (row.executeStep()) {
+    KnownTask task;
+    task.record = ReadRecord(row);
+    task.state = ReadState(db, row, task.record);
+    task.data = ReadData(db, task.record);
+    tasks.push_back(std::move(task));
+  }
+  return tasks;
 }
 
 absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const std::string& folder, Clock& clock) {
@@ -156,7 +193,8 @@ absl::Status Journal::ReadOrMakeExecutorId() {
   });
 }
 
-absl::Status Journal::Write(absl::string_view what, const std::function<absl::Status(SQLite::Database&)>& body) {
+absl::Status Journal::Write(absl::string_view what,
+                            const std::function<absl::Status(SQLite::Database&)>& body) {
   MutexLock lock(&mu_);
   const auto attempt = [&]() -> absl::Status {
     return sqlite::Guard(what, [&]() -> absl::Status {
@@ -167,7 +205,8 @@ absl::Status Journal::Write(absl::string_view what, const std::function<absl::St
     });
   };
   absl::Status status = attempt();
-  if (!status.ok() && ErrorDetails(status)["sqlite_code"] == absl::StrCat(SQLITE_FULL) && reserve_.Release()) {
+  if (!status.ok() && ErrorDetails(status)["sqlite_code"] == absl::StrCat(SQLITE_FULL) &&
+      reserve_.Release()) {
     log::Error("journal's disk is full: its reserve is given up, make room", {{"what", what}});
     status = attempt();
   }
@@ -188,7 +227,8 @@ absl::StatusOr<bool> Journal::Accept(const TaskRecord& record, const TaskState& 
         " ON CONFLICT DO UPDATE SET epoch=?2, task_id=?3",
         record.backup_id, record.task.epoch, record.task.id);
     Run(db,
-        "INSERT INTO task(task_id, epoch, backup_id, vm_uuid, kind, spec, accepted_at) VALUES(?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO task(task_id, epoch, backup_id, vm_uuid, kind, spec, accepted_at) VALUES(?, "
+        "?, ?, ?, ?, ?, ?)",
         record.task, record.backup_id, record.vm_uuid, TaskKindName(record.kind), SpecOf(record),
         journal::ToNanos(record.accept_time));
     PutState(db, record.task, state, record.accept_time);
@@ -201,20 +241,23 @@ absl::StatusOr<bool> Journal::RefuseUnlessUnfinished(const TaskId& task) {
   bool unfinished = false;
   VMKEEP_RETURN_IF_ERROR(Write("refuse a task", [&](SQLite::Database& db) {
     unfinished =
-        Query(db, "SELECT 1 FROM task WHERE task_id=? AND epoch=? AND ended_at IS NULL", task).executeStep();
+        Query(db, "SELECT 1 FROM task WHERE task_id=? AND epoch=? AND ended_at IS NULL", task)
+            .executeStep();
     if (unfinished) return absl::OkStatus();
     Run(db,
         "INSERT INTO refused(task_id, epoch, at) VALUES(?1, ?2, ?3)"
         " ON CONFLICT DO UPDATE SET epoch=max(epoch, ?2), at=?3",
         task, journal::ToNanos(clock_.Now()));
     // A start that is a month late comes from no controller that lives.
-    Run(db, "DELETE FROM refused WHERE at<?", journal::ToNanos(clock_.Now() - absl::Hours(24 * 30)));
+    Run(db, "DELETE FROM refused WHERE at<?",
+        journal::ToNanos(clock_.Now() - absl::Hours(24 * 30)));
     return absl::OkStatus();
   }));
   return unfinished;
 }
 
-absl::Status Journal::Save(const TaskId& task, const TaskState& state, const std::vector<v1::Event>& events) {
+absl::Status Journal::Save(const TaskId& task, const TaskState& state,
+                           const std::vector<v1::Event>& events) {
   return Write("save a task", [&](SQLite::Database& db) {
     PutState(db, task, state, clock_.Now());
     journal::AddEvents(db, events);
@@ -229,38 +272,29 @@ absl::Status Journal::End(const TaskId& task, const TaskState& state, const Endi
     PutState(db, task, state, now);
     const int64_t sequence = journal::AddEvents(db, events);
     Run(db,
-        "UPDATE task SET ended_at=?3, end_sequence=?4, on_overlay=?5, files_remain=?6 WHERE task_id=?1 AND epoch=?2",
-        task, journal::ToNanos(now), sequence, int64_t{ending.vm_on_overlay}, int64_t{ending.files_may_remain});
+        "UPDATE task SET ended_at=?3, end_sequence=?4, on_overlay=?5, files_remain=?6 WHERE "
+        "task_id=?1 AND epoch=?2",
+        task, journal::ToNanos(now), sequence,
+        int64_t{ending.vm_on_overlay || OverlayFileLeft(state)}, int64_t{ending.files_may_remain});
     return absl::OkStatus();
   });
 }
 
-absl::StatusOr<std::vector<UnfinishedTask>> Journal::Unfinished() {
-  return Read("read unfinished tasks", [](SQLite::Database& db) -> absl::StatusOr<std::vector<UnfinishedTask>> {
-    std::vector<UnfinishedTask> tasks;
-    SQLite::Statement row(db, absl::StrCat("SELECT ", journal::kTaskColumns, " FROM task WHERE ended_at IS NULL"));
-    while (row.executeStep()) {
-      UnfinishedTask task;
-      task.record = journal::ReadRecord(row);
-      task.state = journal::ReadState(db, row, task.record);
-      task.data = journal::ReadData(db, task.record);
-      tasks.push_back(std::move(task));
-    }
-    return tasks;
-  });
+absl::StatusOr<std::vector<KnownTask>> Journal::Unfinished() {
+  return Read("read unfinished tasks",
+              [](SQLite::Database& db) -> absl::StatusOr<std::vector<KnownTask>> {
+                return journal::ReadTasks(db, "ended_at IS NULL");
+              });
 }
 
 absl::StatusOr<std::vector<TaskSummary>> Journal::List() {
   return Read("list tasks", [](SQLite::Database& db) -> absl::StatusOr<std::vector<TaskSummary>> {
     std::vector<TaskSummary> tasks;
-    SQLite::Statement row(db, absl::StrCat("SELECT ", journal::kTaskColumns, " FROM task WHERE acknowledged=0"));
-    while (row.executeStep()) {
-      TaskSummary task;
-      task.record = journal::ReadRecord(row);
-      const TaskState state = journal::ReadState(db, row, task.record);
-      task.ended = state.ended;
-      if (const int step = state.running(); step >= 0) task.step = std::string(RuleOf(state.steps[step].kind).name);
-      tasks.push_back(std::move(task));
+    for (KnownTask& task : journal::ReadTasks(db, "acknowledged=0")) {
+      const int step = task.state.running();
+      tasks.push_back({std::move(task.record),
+                       step < 0 ? "" : std::string(RuleOf(task.state.steps[step].kind).name),
+                       task.state.ended});
     }
     return tasks;
   });

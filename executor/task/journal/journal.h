@@ -1,27 +1,30 @@
 #ifndef VMKEEP_EXECUTOR_TASK_JOURNAL_JOURNAL_H_
 #define VMKEEP_EXECUTOR_TASK_JOURNAL_JOURNAL_H_
 
-#include <functional>
-#include <memory>
-#include <optional>
-#include <string>
-#include <vector>
-
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "common/clock.h"
 #include "common/mutex.h"
 #include "common/sqlite/database.h"
 #include "executor/task/journal/records.h"
 #include "executor/task/journal/reserve_file.h"
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
 namespace vmkeep::executor {
 
-// The executor's memory: which tasks were accepted, which step of each was begun, what merging and publishing need, and
-// the events that the controller has not acknowledged. Every change is on the disk when its call returns.
+// The executor's memory: which tasks were accepted, which step of each was begun, what merging and
+// publishing need, and the events that the controller has not acknowledged. Every change is on the
+// disk when its call returns.
 //
-// Holds domain XML with secrets: the file's mode is 0600. Thread-safe; each call may wait for the disk, and calls follow
-// one another. Errors: UNAVAILABLE or INTERNAL with reason DATABASE_ERROR (nothing was changed).
+// Holds domain XML with secrets: the file's mode is 0600. Thread-safe; each call may wait for the
+// disk, and calls follow one another. Errors: UNAVAILABLE or INTERNAL with reason DATABASE_ERROR
+// (nothing was changed).
 class Journal {
  public:
   // Opens or makes `folder`/journal.db; `folder` exists. FAILED_PRECONDITION, DATABASE_NEWER.
@@ -32,29 +35,36 @@ class Journal {
 
   // --- tasks (journal.cc)
 
-  // True when the task was accepted before. FAILED_PRECONDITION, STALE_EPOCH, when it never will be.
+  // True when the task was accepted before. FAILED_PRECONDITION, STALE_EPOCH, when it never will
+  // be.
   absl::StatusOr<bool> Known(const TaskId& task, const std::string& backup_id);
-  // Accepts a task with its first state. True when it was accepted before: nothing changed then. STALE_EPOCH.
+  // Accepts a task with its first state. True when it was accepted before: nothing changed then.
+  // STALE_EPOCH.
   absl::StatusOr<bool> Accept(const TaskRecord& record, const TaskState& state);
-  // Whether the task is here and has not ended. When it is not here: no task of this id with this or a lower epoch will be
-  // accepted from now on.
+  // Whether the task is here and has not ended. When it is not here: no task of this id with this
+  // or a lower epoch will be accepted from now on.
   absl::StatusOr<bool> RefuseUnlessUnfinished(const TaskId& task);
   // Puts a state down, and `events` that follow from it, in one transaction.
-  absl::Status Save(const TaskId& task, const TaskState& state, const std::vector<v1::Event>& events);
+  absl::Status Save(const TaskId& task, const TaskState& state,
+                    const std::vector<v1::Event>& events);
   // The same for the last state; `events` ends with the TaskEnded.
   absl::Status End(const TaskId& task, const TaskState& state, const Ending& ending,
                    const std::vector<v1::Event>& events);
-  absl::StatusOr<std::vector<UnfinishedTask>> Unfinished();
+  absl::StatusOr<std::vector<KnownTask>> Unfinished();
   // Unfinished tasks, and ended ones whose end is not acknowledged.
   absl::StatusOr<std::vector<TaskSummary>> List();
 
   // --- what a backup's steps learn (journal_backups.cc)
 
-  absl::Status PutPreflight(const TaskId& task, const VmDescription& vm, const std::vector<OverlayDisk>& overlays);
+  absl::Status PutPreflight(const TaskId& task, const VmDescription& vm,
+                            const std::vector<OverlayDisk>& overlays);
   absl::Status PutSnapshot(const TaskId& task, const SnapshotResult& snapshot);
-  absl::Status PutCopy(const TaskId& task, const std::string& target, const worker::v1::CopyResult& copy);
+  absl::Status PutCopy(const TaskId& task, const std::string& target,
+                       const worker::v1::CopyResult& copy);
   // A backup by its task's id, ended or not, and what is known of it: an overlay's name leads here.
-  absl::StatusOr<std::optional<UnfinishedTask>> FindByOverlay(const std::string& task_id);
+  absl::StatusOr<std::optional<KnownTask>> FindByOverlay(const std::string& task_id);
+  // Ended backups whose overlays are not all merged and removed.
+  absl::StatusOr<std::vector<KnownTask>> Stranded();
   // The VM is off the task's overlays.
   absl::Status ForgetOverlays(const TaskId& task);
   // Ended tasks whose files may still lie in a repository.
@@ -77,11 +87,13 @@ class Journal {
 
   absl::Status ReadOrMakeExecutorId();
   // Runs `body` in a transaction; once more after the reserve was given up, when the disk is full.
-  absl::Status Write(absl::string_view what, const std::function<absl::Status(SQLite::Database&)>& body)
+  absl::Status Write(absl::string_view what,
+                     const std::function<absl::Status(SQLite::Database&)>& body)
       ABSL_LOCKS_EXCLUDED(mu_);
   template <typename Body>
   auto Read(absl::string_view what, Body body) ABSL_LOCKS_EXCLUDED(mu_) {
-    MutexLock lock(&mu_);  // the handle is for one thread at a time: waiting for the disk here is the point
+    MutexLock lock(
+        &mu_);  // the handle is for one thread at a time: waiting for the disk here is the point
     return sqlite::Guard(what, [&] { return body(*db_); });
   }
 

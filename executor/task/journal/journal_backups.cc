@@ -1,10 +1,11 @@
-#include <utility>
+#include "executor/task/journal/journal.h"
+#include "executor/task/journal/journal_internal.h"
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "executor/task/journal/journal.h"
-#include "executor/task/journal/journal_internal.h"
+
+#include <utility>
 
 // What a backup's steps learn, and what a task may leave behind.
 namespace vmkeep::executor {
@@ -32,10 +33,11 @@ std::vector<ExcludedDisk> SplitExcluded(const std::string& text) {
 }
 
 void ReadVm(SQLite::Database& db, const TaskRecord& record, BackupData& data) {
-  SQLite::Statement row = Query(db,
-                                "SELECT name, power, nvram, excluded, not_included, live_xml, inactive_xml,"
-                                " snapshot_at, consistency, quiesce_detail FROM vm WHERE task_id=? AND epoch=?",
-                                record.task);
+  SQLite::Statement row =
+      Query(db,
+            "SELECT name, power, nvram, excluded, not_included, live_xml, inactive_xml,"
+            " snapshot_at, consistency, quiesce_detail FROM vm WHERE task_id=? AND epoch=?",
+            record.task);
   if (!row.executeStep()) return;
   data.vm.uuid = record.vm_uuid;
   data.vm.name = row.getColumn(0).getString();
@@ -47,14 +49,16 @@ void ReadVm(SQLite::Database& db, const TaskRecord& record, BackupData& data) {
   data.vm.inactive_xml = row.getColumn(6).getString();
   if (row.getColumn(7).isNull()) return;
   data.snapshot = SnapshotResult{absl::FromUnixNanos(row.getColumn(7).getInt64()),
-                                 static_cast<Consistency>(row.getColumn(8).getInt()), row.getColumn(9).getString()};
+                                 static_cast<Consistency>(row.getColumn(8).getInt()),
+                                 row.getColumn(9).getString()};
 }
 
 void ReadDisks(SQLite::Database& db, const TaskRecord& record, BackupData& data) {
-  SQLite::Statement row = Query(db,
-                                "SELECT target, source, format, overlay, virtual_bytes, data_bytes, dev, ino, uid, gid,"
-                                " mode, copy FROM disk WHERE task_id=? AND epoch=? ORDER BY ord",
-                                record.task);
+  SQLite::Statement row =
+      Query(db,
+            "SELECT target, source, format, overlay, virtual_bytes, data_bytes, dev, ino, uid, gid,"
+            " mode, copy FROM disk WHERE task_id=? AND epoch=? ORDER BY ord",
+            record.task);
   while (row.executeStep()) {
     Disk disk;
     disk.target = row.getColumn(0).getString();
@@ -90,18 +94,20 @@ absl::Status Journal::PutPreflight(const TaskId& task, const VmDescription& vm,
                                    const std::vector<OverlayDisk>& overlays) {
   return Write("save a preflight", [&](SQLite::Database& db) {
     Run(db,
-        "INSERT OR REPLACE INTO vm(task_id, epoch, name, power, nvram, excluded, not_included, live_xml, inactive_xml)"
+        "INSERT OR REPLACE INTO vm(task_id, epoch, name, power, nvram, excluded, not_included, "
+        "live_xml, inactive_xml)"
         " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
         task, vm.name, static_cast<int64_t>(vm.power), vm.nvram, JoinExcluded(vm.excluded),
         absl::StrJoin(vm.not_included, "\n"), Blob{vm.live_xml}, Blob{vm.inactive_xml});
     for (size_t i = 0; i < vm.disks.size(); ++i) {
       const Disk& disk = vm.disks[i];
       Run(db,
-          "INSERT OR REPLACE INTO disk(task_id, epoch, ord, target, source, format, overlay, virtual_bytes, data_bytes,"
+          "INSERT OR REPLACE INTO disk(task_id, epoch, ord, target, source, format, overlay, "
+          "virtual_bytes, data_bytes,"
           " dev, ino, uid, gid, mode) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
           task, static_cast<int64_t>(i), disk.target, disk.source, disk.format, overlays[i].overlay,
-          disk.virtual_bytes, disk.data_bytes, static_cast<int64_t>(disk.dev), static_cast<int64_t>(disk.ino),
-          int64_t{disk.uid}, int64_t{disk.gid}, int64_t{disk.mode});
+          disk.virtual_bytes, disk.data_bytes, static_cast<int64_t>(disk.dev),
+          static_cast<int64_t>(disk.ino), int64_t{disk.uid}, int64_t{disk.gid}, int64_t{disk.mode});
     }
     return absl::OkStatus();
   });
@@ -109,13 +115,17 @@ absl::Status Journal::PutPreflight(const TaskId& task, const VmDescription& vm,
 
 absl::Status Journal::PutSnapshot(const TaskId& task, const SnapshotResult& snapshot) {
   return Write("save a snapshot", [&](SQLite::Database& db) {
-    Run(db, "UPDATE vm SET snapshot_at=?3, consistency=?4, quiesce_detail=?5 WHERE task_id=?1 AND epoch=?2", task,
-        journal::ToNanos(snapshot.instant), static_cast<int64_t>(snapshot.consistency), snapshot.quiesce_detail);
+    Run(db,
+        "UPDATE vm SET snapshot_at=?3, consistency=?4, quiesce_detail=?5 WHERE task_id=?1 AND "
+        "epoch=?2",
+        task, journal::ToNanos(snapshot.instant), static_cast<int64_t>(snapshot.consistency),
+        snapshot.quiesce_detail);
     return absl::OkStatus();
   });
 }
 
-absl::Status Journal::PutCopy(const TaskId& task, const std::string& target, const worker::v1::CopyResult& copy) {
+absl::Status Journal::PutCopy(const TaskId& task, const std::string& target,
+                              const worker::v1::CopyResult& copy) {
   return Write("save a copy", [&](SQLite::Database& db) {
     Run(db, "UPDATE disk SET copy=?4 WHERE task_id=?1 AND epoch=?2 AND target=?3", task, target,
         Blob{copy.SerializeAsString()});
@@ -123,18 +133,20 @@ absl::Status Journal::PutCopy(const TaskId& task, const std::string& target, con
   });
 }
 
-absl::StatusOr<std::optional<UnfinishedTask>> Journal::FindByOverlay(const std::string& task_id) {
-  return Read("find an overlay's task", [&](SQLite::Database& db) -> absl::StatusOr<std::optional<UnfinishedTask>> {
-    SQLite::Statement row(db, absl::StrCat("SELECT ", journal::kTaskColumns,
-                                           " FROM task WHERE task_id=? ORDER BY epoch DESC LIMIT 1"));
-    row.bind(1, task_id);
-    if (!row.executeStep()) return std::nullopt;
-    UnfinishedTask task;
-    task.record = journal::ReadRecord(row);
-    task.state = journal::ReadState(db, row, task.record);
-    task.data = journal::ReadData(db, task.record);
-    return task;
-  });
+absl::StatusOr<std::optional<KnownTask>> Journal::FindByOverlay(const std::string& task_id) {
+  return Read("find an overlay's task",
+              [&](SQLite::Database& db) -> absl::StatusOr<std::optional<KnownTask>> {
+                std::vector<KnownTask> tasks = journal::ReadTasks(db, "task_id=?", task_id);
+                if (tasks.empty()) return std::nullopt;
+                return std::move(tasks.back());
+              });
+}
+
+absl::StatusOr<std::vector<KnownTask>> Journal::Stranded() {
+  return Read("read stranded tasks",
+              [](SQLite::Database& db) -> absl::StatusOr<std::vector<KnownTask>> {
+                return journal::ReadTasks(db, "ended_at IS NOT NULL AND on_overlay=1");
+              });
 }
 
 absl::Status Journal::ForgetOverlays(const TaskId& task) {
@@ -146,13 +158,14 @@ absl::Status Journal::ForgetOverlays(const TaskId& task) {
 }
 
 absl::StatusOr<std::vector<TaskRecord>> Journal::Leftovers() {
-  return Read("read leftovers", [](SQLite::Database& db) -> absl::StatusOr<std::vector<TaskRecord>> {
-    std::vector<TaskRecord> records;
-    SQLite::Statement row(
-        db, absl::StrCat("SELECT ", journal::kTaskColumns, " FROM task WHERE ended_at IS NOT NULL AND files_remain=1"));
-    while (row.executeStep()) records.push_back(journal::ReadRecord(row));
-    return records;
-  });
+  return Read(
+      "read leftovers", [](SQLite::Database& db) -> absl::StatusOr<std::vector<TaskRecord>> {
+        std::vector<TaskRecord> records;
+        for (KnownTask& task : journal::ReadTasks(db, "ended_at IS NOT NULL AND files_remain=1")) {
+          records.push_back(std::move(task.record));
+        }
+        return records;
+      });
 }
 
 absl::Status Journal::ForgetFiles(const TaskId& task) {
@@ -165,29 +178,32 @@ absl::Status Journal::ForgetFiles(const TaskId& task) {
 
 absl::Status Journal::PutWorker(const WorkerProcess& worker) {
   return Write("save a worker", [&](SQLite::Database& db) {
-    Run(db, "INSERT OR IGNORE INTO worker(pid, start_time, repository_id) VALUES(?, ?, ?)", int64_t{worker.pid},
-        static_cast<int64_t>(worker.start_time), worker.repository_id);
+    Run(db, "INSERT OR IGNORE INTO worker(pid, start_time, repository_id) VALUES(?, ?, ?)",
+        int64_t{worker.pid}, static_cast<int64_t>(worker.start_time), worker.repository_id);
     return absl::OkStatus();
   });
 }
 
 absl::Status Journal::RemoveWorker(pid_t pid, uint64_t start_time) {
   return Write("forget a worker", [&](SQLite::Database& db) {
-    Run(db, "DELETE FROM worker WHERE pid=? AND start_time=?", int64_t{pid}, static_cast<int64_t>(start_time));
+    Run(db, "DELETE FROM worker WHERE pid=? AND start_time=?", int64_t{pid},
+        static_cast<int64_t>(start_time));
     return absl::OkStatus();
   });
 }
 
 absl::StatusOr<std::vector<WorkerProcess>> Journal::Workers() {
-  return Read("read workers", [](SQLite::Database& db) -> absl::StatusOr<std::vector<WorkerProcess>> {
-    std::vector<WorkerProcess> workers;
-    SQLite::Statement row(db, "SELECT pid, start_time, repository_id FROM worker");
-    while (row.executeStep()) {
-      workers.push_back({row.getColumn(0).getInt(), static_cast<uint64_t>(row.getColumn(1).getInt64()),
-                         row.getColumn(2).getString()});
-    }
-    return workers;
-  });
+  return Read("read workers",
+              [](SQLite::Database& db) -> absl::StatusOr<std::vector<WorkerProcess>> {
+                std::vector<WorkerProcess> workers;
+                SQLite::Statement row(db, "SELECT pid, start_time, repository_id FROM worker");
+                while (row.executeStep()) {
+                  workers.push_back({row.getColumn(0).getInt(),
+                                     static_cast<uint64_t>(row.getColumn(1).getInt64()),
+                                     row.getColumn(2).getString()});
+                }
+                return workers;
+              });
 }
 
 }  // namespace vmkeep::executor

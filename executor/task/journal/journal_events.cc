@@ -24,8 +24,9 @@ void journal::DropForgotten(SQLite::Database& db) {
 absl::StatusOr<std::vector<v1::Event>> Journal::EventsAfter(int64_t sequence, int limit) {
   return Read("read events", [&](SQLite::Database& db) -> absl::StatusOr<std::vector<v1::Event>> {
     std::vector<v1::Event> events;
-    SQLite::Statement row = Query(db, "SELECT sequence, body FROM event WHERE sequence>? ORDER BY sequence LIMIT ?",
-                                  sequence, int64_t{limit});
+    SQLite::Statement row =
+        Query(db, "SELECT sequence, body FROM event WHERE sequence>? ORDER BY sequence LIMIT ?",
+              sequence, int64_t{limit});
     while (row.executeStep()) {
       v1::Event event;
       if (!event.ParseFromString(row.getColumn(1).getString())) event.Clear();
@@ -47,7 +48,8 @@ absl::StatusOr<int64_t> Journal::LastSequence() {
 absl::Status Journal::Acknowledge(int64_t sequence) {
   return Write("acknowledge events", [&](SQLite::Database& db) {
     Run(db, "DELETE FROM event WHERE sequence<=?", sequence);
-    Run(db, "UPDATE task SET acknowledged=1 WHERE ended_at IS NOT NULL AND end_sequence<=?", sequence);
+    Run(db, "UPDATE task SET acknowledged=1 WHERE ended_at IS NOT NULL AND end_sequence<=?",
+        sequence);
     journal::DropForgotten(db);
     return absl::OkStatus();
   });

@@ -1,13 +1,16 @@
 #ifndef VMKEEP_EXECUTOR_TASK_JOURNAL_JOURNAL_INTERNAL_H_
 #define VMKEEP_EXECUTOR_TASK_JOURNAL_JOURNAL_INTERNAL_H_
 
-#include <cstdint>
-#include <string>
+#include "common/sqlite/database.h"
+#include "executor/task/journal/records.h"
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "common/sqlite/database.h"
-#include "executor/task/journal/records.h"
+
+#include <cstdint>
+#include <string>
+#include <type_traits>
+#include <vector>
 
 // Small words that the journal's sources share.
 namespace vmkeep::executor::journal {
@@ -17,8 +20,12 @@ struct Blob {
 };
 
 inline void Bind(SQLite::Statement& query, int index, int64_t value) { query.bind(index, value); }
-inline void Bind(SQLite::Statement& query, int index, const std::string& text) { query.bind(index, text); }
-inline void Bind(SQLite::Statement& query, int index, absl::string_view text) { query.bind(index, std::string(text)); }
+inline void Bind(SQLite::Statement& query, int index, const std::string& text) {
+  query.bind(index, text);
+}
+inline void Bind(SQLite::Statement& query, int index, absl::string_view text) {
+  query.bind(index, std::string(text));
+}
 inline void Bind(SQLite::Statement& query, int index, const Blob& blob) {
   query.bind(index, blob.bytes.data(), static_cast<int>(blob.bytes.size()));
 }
@@ -35,7 +42,7 @@ constexpr int Places(const T&) {
 template <typename... Args>
 SQLite::Statement Query(SQLite::Database& db, const char* sql, const Args&... args) {
   SQLite::Statement query(db, sql);
-  int index = 1;
+  [[maybe_unused]] int index = 1;
   ((Bind(query, index, args), index += Places(args)), ...);
   return query;
 }
@@ -48,10 +55,9 @@ int Run(SQLite::Database& db, const char* sql, const Args&... args) {
 
 inline int64_t ToNanos(absl::Time time) { return absl::ToUnixNanos(time); }
 
-// The columns `kTaskColumns` of the table task.
-inline constexpr char kTaskColumns[] = "task_id, epoch, kind, spec, accepted_at, cancelled, failure, failed_in, ended_at";
-TaskRecord ReadRecord(SQLite::Statement& row);
-TaskState ReadState(SQLite::Database& db, SQLite::Statement& row, const TaskRecord& record);
+// The tasks of a WHERE clause with at most one argument, oldest first.
+std::vector<KnownTask> ReadTasks(SQLite::Database& db, absl::string_view where,
+                                 const std::string& argument = "");
 BackupData ReadData(SQLite::Database& db, const TaskRecord& record);
 
 // Adds events; the last one's sequence, 0 when there is none.

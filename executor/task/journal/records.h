@@ -1,6 +1,13 @@
 #ifndef VMKEEP_EXECUTOR_TASK_JOURNAL_RECORDS_H_
 #define VMKEEP_EXECUTOR_TASK_JOURNAL_RECORDS_H_
 
+#include "executor/hypervisor/hypervisor.h"
+#include "executor/task/advance.h"
+#include "vmkeep/executor/v1/task.pb.h"
+#include "vmkeep/worker/v1/worker.pb.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include <sys/types.h>
 
 #include <cstdint>
@@ -8,13 +15,6 @@
 #include <optional>
 #include <string>
 #include <vector>
-
-#include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
-#include "executor/hypervisor/hypervisor.h"
-#include "executor/task/advance.h"
-#include "vmkeep/executor/v1/task.pb.h"
-#include "vmkeep/worker/v1/worker.pb.h"
 
 namespace vmkeep::executor {
 
@@ -40,7 +40,8 @@ struct TaskRecord {
   absl::Time accept_time;
 };
 
-// What the steps of a backup learn, one after the other: enough to merge, restore and publish after a crash.
+// What the steps of a backup learn, one after the other: enough to merge, restore and publish after
+// a crash.
 struct BackupData {
   VmDescription vm;
   std::vector<OverlayDisk> overlays;
@@ -48,8 +49,8 @@ struct BackupData {
   std::map<std::string, worker::v1::CopyResult> copies;  // by target
 };
 
-// A task that has not ended.
-struct UnfinishedTask {
+// A task and all that is known of it.
+struct KnownTask {
   TaskRecord record;
   TaskState state;
   BackupData data;

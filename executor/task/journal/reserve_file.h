@@ -5,12 +5,13 @@
 
 namespace vmkeep::executor {
 
-// Disk space set aside beside the journal, given up when the disk is full so that running tasks can still be ended and
-// recorded. Not thread-safe.
+// Disk space set aside beside the journal, given up when the disk is full so that running tasks can
+// still be ended and recorded. Not thread-safe.
 class ReserveFile {
  public:
   explicit ReserveFile(std::string path);
-  // Allocates the space unless it is there already. A disk that has no room for it is no error: there is no reserve then.
+  // Allocates the space unless it is there already. A disk that has no room for it is no error:
+  // there is no reserve then.
   void Fill();
   // Gives the space back to the file system; false when there was none.
   bool Release();

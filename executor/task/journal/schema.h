@@ -5,8 +5,9 @@
 
 namespace vmkeep::executor {
 
-// Times are nanoseconds since 1970. A task's row goes when its end is acknowledged and nothing of it is left behind
-// (on_overlay, files_remain); backup_epoch stays, so that an old epoch is refused for ever.
+// Times are nanoseconds since 1970. A task's row goes when its end is acknowledged and nothing of
+// it is left behind (on_overlay, files_remain); backup_epoch stays, so that an old epoch is refused
+// for ever.
 inline const sqlite::Migrations& JournalMigrations() {
   static const sqlite::Migrations migrations = {R"sql(
     CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

@@ -1,5 +1,8 @@
 #include "executor/task/advance.h"
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,10 +12,6 @@
 #include <set>
 #include <string>
 #include <vector>
-
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 
 namespace vmkeep::executor {
 namespace {
@@ -46,8 +45,8 @@ std::string Text(const TaskState& state) {
                     [](std::string* out, const Step& s) {
                       absl::StrAppend(out, Name(s), "=", static_cast<int>(s.status));
                     }),
-      state.ended ? " ended" : "", state.cancelled ? " cancelled" : "", " ", state.failure.ToString(), " ",
-      state.failed_in ? RuleOf(*state.failed_in).name : "-");
+      state.ended ? " ended" : "", state.cancelled ? " cancelled" : "", " ",
+      state.failure.ToString(), " ", state.failed_in ? RuleOf(*state.failed_in).name : "-");
 }
 
 // A task under test: what it was told to do, in words.
@@ -75,14 +74,19 @@ class Walk {
     return *this;
   }
 
-  std::string running() const { return state_.running() < 0 ? "" : Name(state_.steps[state_.running()]); }
+  std::string running() const {
+    return state_.running() < 0 ? "" : Name(state_.steps[state_.running()]);
+  }
   const TaskState& state() const { return state_; }
-  const std::vector<std::string>& done() const { return done_; }  // "run copy vda", "stop", "thaw", "end"
+  const std::vector<std::string>& done() const {
+    return done_;
+  }  // "run copy vda", "stop", "thaw", "end"
   const Ending& ending() const { return ending_; }
 
  private:
   void Note(const TaskState& state, const Command& command) {
-    if (command.kind == Do::kRunStep) done_.push_back(absl::StrCat("run ", Name(state.steps[command.step])));
+    if (command.kind == Do::kRunStep)
+      done_.push_back(absl::StrCat("run ", Name(state.steps[command.step])));
     if (command.kind == Do::kCancelRunningStep) done_.push_back("stop");
     if (command.kind == Do::kThaw) done_.push_back("thaw");
     if (command.kind == Do::kEnd) {
@@ -99,9 +103,9 @@ class Walk {
 TEST(AdvanceTest, BackupRunsItsStepsInOrder) {
   Walk walk;
   walk.On(Start()).Finish();
-  EXPECT_THAT(walk.done(),
-              ElementsAre("run preflight", "run snapshot", "run copy vda", "run copy vdb", "run merge vda", "run merge vdb",
-                          "run check", "run remove_overlay", "run publish", "end"));
+  EXPECT_THAT(walk.done(), ElementsAre("run preflight", "run snapshot", "run copy vda",
+                                       "run copy vdb", "run merge vda", "run merge vdb",
+                                       "run check", "run remove_overlay", "run publish", "end"));
   EXPECT_EQ(walk.ending().outcome, Outcome::kDone);
   EXPECT_FALSE(walk.ending().files_may_remain || walk.ending().vm_on_overlay);
   EXPECT_TRUE(walk.ending().snapshot_taken);
@@ -117,10 +121,11 @@ TEST(AdvanceTest, ScrubIsOneStep) {
 TEST(AdvanceTest, EachStepIsAnnouncedAfterItIsDoneAndJournalledBeforeItRuns) {
   TaskState state = Advance(NewTask(TaskKind::kBackup), Start()).next;
   const Transition transition = Advance(state, Succeeded());
-  EXPECT_THAT(transition.commands,
-              ElementsAre(AllOf(Field(&Command::kind, Do::kEmitStepDone), Field(&Command::step, 0)),
-                          AllOf(Field(&Command::kind, Do::kJournalIntent), Field(&Command::step, 1)),
-                          AllOf(Field(&Command::kind, Do::kRunStep), Field(&Command::step, 1))));
+  EXPECT_THAT(
+      transition.commands,
+      ElementsAre(AllOf(Field(&Command::kind, Do::kEmitStepDone), Field(&Command::step, 0)),
+                  AllOf(Field(&Command::kind, Do::kJournalIntent), Field(&Command::step, 1)),
+                  AllOf(Field(&Command::kind, Do::kRunStep), Field(&Command::step, 1))));
 }
 
 TEST(AdvanceTest, CancelBeforeTheStartEndsWithoutAStep) {
@@ -162,14 +167,16 @@ std::string Merge(const std::string& rest) { return absl::StrCat(kMergeAll, "|",
 INSTANTIATE_TEST_SUITE_P(
     EveryStepAndEvent, PairTest,
     ::testing::Values(
-        // Before the snapshot nothing needs to be merged, and nothing was copied that had to be discarded.
+        // Before the snapshot nothing needs to be merged, and nothing was copied that had to be
+        // discarded.
         Pair{"preflight", Failed(), Then("end"), Outcome::kFailed, false, false, false},
         Pair{"preflight", Cancel(), Then("stop|end"), Outcome::kCancelled, false, false, false},
         Pair{"preflight", Stop(), Then("stop|end"), Outcome::kFailed, false, false, false},
         Pair{"preflight", Restart(), Then("end"), Outcome::kFailed, false, false, false},
         // A snapshot that was refused leaves no overlay; looking is cheap, so the merges look.
         Pair{"snapshot", Failed(), Then(Merge("end")), Outcome::kFailed, false, false, false},
-        Pair{"snapshot", Failed(absl::UnavailableError("lost")), Then(Merge("end")), Outcome::kFailed, false, false, true},
+        Pair{"snapshot", Failed(absl::UnavailableError("lost")), Then(Merge("end")),
+             Outcome::kFailed, false, false, true},
         Pair{"snapshot", Cancel(), Then(Merge("end")), Outcome::kCancelled},
         Pair{"snapshot", Stop(), Then(Merge("end")), Outcome::kFailed},
         Pair{"snapshot", Restart(), Then("thaw|" + Merge("end")), Outcome::kFailed},
@@ -181,24 +188,32 @@ INSTANTIATE_TEST_SUITE_P(
         Pair{"copy vdb", Cancel(), Then("stop|" + Merge("run discard|end")), Outcome::kCancelled},
         Pair{"copy vdb", Stop(), Then("stop|" + Merge("run discard|end")), Outcome::kFailed},
         Pair{"copy vdb", Restart(), Then(Merge("run discard|end")), Outcome::kFailed},
-        // One disk that cannot be merged does not keep the other on its overlay; nothing is unlinked.
+        // One disk that cannot be merged does not keep the other on its overlay; nothing is
+        // unlinked.
         Pair{"merge vda", Failed(), Then("run merge vdb|run discard|end"), Outcome::kFailed, true},
-        Pair{"merge vda", Cancel(), Then("run merge vdb|run check|run remove_overlay|run discard|end"),
+        Pair{"merge vda", Cancel(),
+             Then("run merge vdb|run check|run remove_overlay|run discard|end"),
              Outcome::kCancelled},
-        Pair{"merge vda", Stop(), Then("run merge vdb|run check|run remove_overlay|run discard|end"), Outcome::kFailed},
+        Pair{"merge vda", Stop(),
+             Then("run merge vdb|run check|run remove_overlay|run discard|end"), Outcome::kFailed},
         Pair{"merge vda", Restart(), Then(Merge("run discard|end")), Outcome::kFailed},
         Pair{"merge vdb", Failed(), Then("run discard|end"), Outcome::kFailed, true},
-        Pair{"merge vdb", Cancel(), Then("run check|run remove_overlay|run discard|end"), Outcome::kCancelled},
-        Pair{"merge vdb", Stop(), Then("run check|run remove_overlay|run discard|end"), Outcome::kFailed},
-        Pair{"merge vdb", Restart(), Then("run merge vdb|run check|run remove_overlay|run discard|end"), Outcome::kFailed},
+        Pair{"merge vdb", Cancel(), Then("run check|run remove_overlay|run discard|end"),
+             Outcome::kCancelled},
+        Pair{"merge vdb", Stop(), Then("run check|run remove_overlay|run discard|end"),
+             Outcome::kFailed},
+        Pair{"merge vdb", Restart(),
+             Then("run merge vdb|run check|run remove_overlay|run discard|end"), Outcome::kFailed},
         Pair{"check", Failed(), Then("run discard|end"), Outcome::kFailed, true},
         Pair{"check", Cancel(), Then("run remove_overlay|run discard|end"), Outcome::kCancelled},
         Pair{"check", Stop(), Then("run remove_overlay|run discard|end"), Outcome::kFailed},
-        Pair{"check", Restart(), Then("run check|run remove_overlay|run discard|end"), Outcome::kFailed},
+        Pair{"check", Restart(), Then("run check|run remove_overlay|run discard|end"),
+             Outcome::kFailed},
         Pair{"remove_overlay", Failed(), Then("run discard|end"), Outcome::kFailed},
         Pair{"remove_overlay", Cancel(), Then("run discard|end"), Outcome::kCancelled},
         Pair{"remove_overlay", Stop(), Then("run discard|end"), Outcome::kFailed},
-        Pair{"remove_overlay", Restart(), Then("run remove_overlay|run discard|end"), Outcome::kFailed},
+        Pair{"remove_overlay", Restart(), Then("run remove_overlay|run discard|end"),
+             Outcome::kFailed},
         // Past the point of no return.
         Pair{"publish", Failed(), Then("run discard|end"), Outcome::kFailed},
         Pair{"publish", Cancel(), Then("end"), Outcome::kDone},
@@ -289,7 +304,8 @@ void CheckRun(const TaskState& state, int step) {
   ASSERT_EQ(step, state.running());
   const Only done = {StepStatus::kDone};
   if (state.steps[step].kind == StepKind::kPublish) {
-    for (StepKind before : {StepKind::kCopy, StepKind::kMerge, StepKind::kCheck, StepKind::kRemoveOverlay}) {
+    for (StepKind before :
+         {StepKind::kCopy, StepKind::kMerge, StepKind::kCheck, StepKind::kRemoveOverlay}) {
       ASSERT_EQ(StatusOf(state, before), done);
     }
   }
@@ -311,7 +327,8 @@ void CheckEnding(const TaskState& state, const Ending& ending) {
     ASSERT_FALSE(ending.snapshot_taken || ending.vm_on_overlay);
     return;
   }
-  // Begun means: the merge of every disk was run, and the VM is off the overlay unless that is said.
+  // Begun means: the merge of every disk was run, and the VM is off the overlay unless that is
+  // said.
   ASSERT_FALSE(StatusOf(state, StepKind::kMerge).contains(StepStatus::kPending));
   if (!ending.vm_on_overlay) {
     ASSERT_EQ(StatusOf(state, StepKind::kMerge), done);
@@ -344,10 +361,11 @@ void CheckTransition(const TaskState& state, const Transition& transition) {
   }
 }
 
-// Every state that any order of events can lead to, and every event in it. A merge that is of class kForward, or a
-// publish that is of class kAlways, makes this go red.
+// Every state that any order of events can lead to, and every event in it. A merge that is of class
+// kForward, or a publish that is of class kAlways, makes this go red.
 TEST(AdvanceTest, NoOrderOfEventsBreaksARule) {
-  const std::vector<TaskEvent> events = {Start(), Succeeded(), Failed(), Cancel(), Stop(), Restart()};
+  const std::vector<TaskEvent> events = {Start(),  Succeeded(), Failed(),
+                                         Cancel(), Stop(),      Restart()};
   std::set<std::string> seen;
   std::deque<TaskState> todo = {NewTask(TaskKind::kBackup), NewTask(TaskKind::kScrub)};
   while (!todo.empty()) {
@@ -356,7 +374,8 @@ TEST(AdvanceTest, NoOrderOfEventsBreaksARule) {
     if (!seen.insert(Text(state)).second) continue;
     for (const TaskEvent& event : events) {
       const Transition transition = Advance(state, event);
-      SCOPED_TRACE(absl::StrCat(Text(state), " -> ", static_cast<int>(event.kind), " -> ", Text(transition.next)));
+      SCOPED_TRACE(absl::StrCat(Text(state), " -> ", static_cast<int>(event.kind), " -> ",
+                                Text(transition.next)));
       CheckTransition(state, transition);
       if (HasFatalFailure()) return;
       todo.push_back(transition.next);
