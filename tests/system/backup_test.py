@@ -3,7 +3,7 @@
 import threading
 import unittest
 
-from harness import (Api, Guest, Site, SystemTest, check_published, guest_kernel, records, run, virsh, wait_until)
+from harness import (Api, Guest, Site, SystemTest, check_published, records, run, virsh, wait_until)
 
 UUID = "5d1a7c3e-0b52-4c1e-9a54-6f0c7e2d1b01"
 SPARE_UUID = "5d1a7c3e-0b52-4c1e-9a54-6f0c7e2d1b02"
@@ -13,7 +13,6 @@ SPARSE_UUID = "5d1a7c3e-0b52-4c1e-9a54-6f0c7e2d1b03"
 class BackupTest(SystemTest):
     @classmethod
     def set_up_site(cls):
-        guest_kernel()
         cls.guest = Guest(cls.dir / "vm", "web-1", UUID, [("vda", "raw", "512M", 48), ("vdb", "qcow2", "256M", 16)])
         cls.stack.callback(cls.guest.remove)
         cls.site = Site(cls.dir, executor_flags=["--overlay_reserve_bytes=67108864"])

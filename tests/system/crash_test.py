@@ -3,7 +3,7 @@
 import os
 import unittest
 
-from harness import Api, Guest, Site, SystemTest, guest_kernel, records, run, wait_until
+from harness import Api, Guest, Site, SystemTest, records, run, wait_until
 
 UUID = "9c2e5d10-4f7a-4b7e-a1c8-3d5b6a7e8f01"
 
@@ -11,7 +11,6 @@ UUID = "9c2e5d10-4f7a-4b7e-a1c8-3d5b6a7e8f01"
 class CrashTest(SystemTest):
     @classmethod
     def set_up_site(cls):
-        guest_kernel()
         cls.guest = Guest(cls.dir / "vm", "db-1", UUID, [("vda", "raw", "1536M", 1024), ("vdb", "qcow2", "64M", 4)])
         cls.stack.callback(cls.guest.remove)
         cls.site = Site(cls.dir, executor_flags=["--overlay_reserve_bytes=67108864"])

@@ -17,7 +17,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("VMKEEP_BIN", ROOT / "build/dev/bin"))
 LAB = ROOT / "tools/lab"
 GOOGLEAPIS = "/usr/share/gocode/src/github.com/gogo/googleapis"
-CACHE = pathlib.Path(os.environ.get("VMKEEP_CACHE", ROOT / ".cache"))
 
 
 def run(*argv, check=True, **kwargs):
@@ -189,7 +188,7 @@ class Guest:
     def __init__(self, folder, name, uuid, disks, agent=True, cmdline="lab.writer=5"):
         self.name, self.uuid, self.folder = name, uuid, pathlib.Path(folder)
         self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
-        self.kernel = CACHE / "guest"
+        self.kernel = guest_kernel()
         self.disks = {target: (fmt, self.folder / f"{target}.{fmt}") for target, fmt, _, _ in disks}
         for target, fmt, size, data in disks:
             run(LAB / "guest-disk", self.disks[target][1], fmt, size, f"data-{target}", data)
@@ -251,7 +250,10 @@ def records(image, label, fmt, at_least):
 
 
 def guest_kernel():
-    run(LAB / "guest-image", CACHE / "guest")
+    """The guests' kernel and initramfs, where QEMU's user can read them; made once and cached."""
+    folder = pathlib.Path(os.environ["LAB_DIR"]) / "guest"
+    run(LAB / "guest-image", folder)
+    return folder
 
 
 # python3-grpcio, as any client of ours would use it -------------------------------------------------------------------------

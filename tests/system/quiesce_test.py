@@ -2,7 +2,7 @@
 
 import unittest
 
-from harness import Guest, Site, SystemTest, guest_kernel, wait_until
+from harness import Guest, Site, SystemTest, wait_until
 
 WITH_UUID = "7b3f1a52-93a1-4a0e-8d57-0c8a4f6e2c01"
 WITHOUT_UUID = "7b3f1a52-93a1-4a0e-8d57-0c8a4f6e2c02"
@@ -11,7 +11,6 @@ WITHOUT_UUID = "7b3f1a52-93a1-4a0e-8d57-0c8a4f6e2c02"
 class QuiesceTest(SystemTest):
     @classmethod
     def set_up_site(cls):
-        guest_kernel()
         cls.guests = {
             "with": Guest(cls.dir / "with", "with-agent", WITH_UUID, [("vda", "raw", "64M", 4)]),
             "without": Guest(cls.dir / "without", "without-agent", WITHOUT_UUID, [("vda", "raw", "64M", 4)], agent=False),
