@@ -217,7 +217,7 @@ class SchedulerCore {
   void ShowUnreachable(Entry& entry, const Host& host);
   void Emit(SchedulerCommand command) { commands_.push_back(std::move(command)); }
 
-  const SchedulerOptions options_;
+  SchedulerOptions options_;
   std::map<BackupId, Entry> entries_;
   std::map<HostId, Host> hosts_;  // absent: not heard of yet
   std::vector<RepositoryRecord> repositories_;
