@@ -47,11 +47,15 @@ struct Failure {
   bool retryable = false;
   absl::Time time;
   std::map<std::string, std::string> metadata;
+
+  bool operator==(const Failure&) const = default;
 };
 
 struct ExcludedDisk {
   std::string target;
   std::string reason;
+
+  bool operator==(const ExcludedDisk&) const = default;
 };
 
 // Not stored: lives in progress/live_state.h beside the record.
@@ -65,12 +69,16 @@ struct Progress {
   int64_t bytes_per_second = 0;
   std::optional<absl::Duration> eta;
   absl::Time as_of;
+
+  bool operator==(const Progress&) const = default;
 };
 
 struct Condition {
   std::string type;  // HOST_UNREACHABLE, WAITING_FOR_SLOT, REPOSITORY_ILL, VM_ON_OVERLAY
   std::string message;
   absl::Time since;
+
+  bool operator==(const Condition&) const = default;
 };
 
 // The durable record. A value: whoever changes one does it inside a store mutation.
@@ -125,6 +133,8 @@ struct BackupRecord {
   std::string request_digest;  // SHA-256 of the request that made it
 
   int64_t revision = 0;  // of the store's last commit that touched it; the etag
+
+  bool operator==(const BackupRecord&) const = default;
 };
 
 }  // namespace vmkeep::controller

@@ -26,6 +26,8 @@ struct HostRecord {
   std::string version;
   bool simulated = false;
   int64_t acknowledged_sequence = 0;  // the last event that is recorded here
+
+  bool operator==(const HostRecord&) const = default;
 };
 
 struct Overlay {
@@ -35,6 +37,8 @@ struct Overlay {
   std::vector<std::string> files;
   bool needs_attention = false;
   std::string remedy;
+
+  bool operator==(const Overlay&) const = default;
 };
 
 // As the host last reported it.
@@ -44,6 +48,8 @@ struct VmRecord {
   HostId host_id;
   PowerState power = PowerState::kUnknown;
   std::optional<Overlay> overlay;
+
+  bool operator==(const VmRecord&) const = default;
 };
 
 // A repository as one host sees it.
@@ -57,6 +63,8 @@ struct RepositoryRecord {
   Health health = Health::kUnknown;
   std::string message;
   absl::Time probe_time;
+
+  bool operator==(const RepositoryRecord&) const = default;
 };
 
 }  // namespace vmkeep::controller

@@ -18,8 +18,6 @@ void ReadValue(const SQLite::Column& column, absl::Time& value) {
   value = absl::FromUnixNanos(column.getInt64());
 }
 
-absl::Time Stored(absl::Time time) { return absl::FromUnixNanos(absl::ToUnixNanos(time)); }
-
 BoundStatement::~BoundStatement() {
   if (statement_ != nullptr) statement_->tryReset();
 }

@@ -53,9 +53,6 @@ void ReadValue(const SQLite::Column& column, std::optional<T>& value) {
   if (!column.isNull()) ReadValue(column, value.emplace());
 }
 
-// What the store keeps of a time: whole nanoseconds.
-absl::Time Stored(absl::Time time);
-
 // A prepared statement in use: reset when the scope ends, so that it holds no read lock.
 class BoundStatement {
  public:

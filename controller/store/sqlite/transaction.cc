@@ -1,5 +1,6 @@
 #include "controller/store/sqlite/transaction.h"
 
+#include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "controller/domain/errors.h"
@@ -17,14 +18,6 @@ absl::Status Write(absl::string_view what, Body body) {
     body();
     return absl::OkStatus();
   });
-}
-
-// What reading the row back would give.
-void RoundTimes(BackupRecord& record) {
-  record.create_time = Stored(record.create_time);
-  record.update_time = Stored(record.update_time);
-  if (record.time_valid) record.time_valid = Stored(*record.time_valid);
-  if (record.failure) record.failure->time = Stored(record.failure->time);
 }
 
 }  // namespace
@@ -57,12 +50,14 @@ std::vector<BackupRecord> SqliteTransaction::TakePut() {
 absl::StatusOr<BackupRecord> SqliteTransaction::Put(BackupRecord record) {
   record.revision = revision_ + 1;
   record.update_time = clock_.Now();
-  RoundTimes(record);
   absl::Status status = Write("put backup", [&] { WriteBackup(statements_, record); });
   if (!status.ok()) return WhoseIsIt(record, std::move(status));
   revision_ = record.revision;
-  put_.insert_or_assign(record.id, record);
-  return record;
+  // Read back: what is answered and published is what is stored.
+  VMKEEP_ASSIGN_OR_RETURN(std::optional<BackupRecord> stored, Get(kAnyProject, record.id));
+  if (!stored) return absl::InternalError(absl::StrCat("backup ", record.id, " is not there after its put"));
+  put_.insert_or_assign(stored->id, *stored);
+  return *std::move(stored);
 }
 
 absl::Status SqliteTransaction::WhoseIsIt(const BackupRecord& record, absl::Status failed) {
