@@ -170,7 +170,7 @@ TEST_F(SchedulerCoreTest, AFullHostDoesNotBlockAnother) {
   for (int i = 0; i < 6; ++i) events.emplace_back(ev::RecordChanged{Request(absl::StrCat("a", i), absl::StrCat("vm", i))});
   events.emplace_back(ev::RecordChanged{Request("z", "vm9", "h2")});
   Happen(std::move(events));
-  EXPECT_THAT(Begun(), ElementsAre("a0", "z", "a1"));
+  EXPECT_THAT(Begun(), ElementsAre("a0", "a1", "z"));
 }
 
 TEST_F(SchedulerCoreTest, RepositoryLimitCountsOverAllHosts) {
@@ -250,7 +250,7 @@ TEST_P(PlacementTest, ExplicitRepositoryIsRefusedWithItsReason) {
   Happen({ev::InventoryChanged{repositories_}, ev::HostOnline{"h1", {}}, ev::RecordChanged{record}});
   EXPECT_THAT(Begun(), IsEmpty());
   ASSERT_THAT(Asked<cmd::RejectTask>(), SizeIs(1));
-  const Failure& failure = Asked<cmd::RejectTask>()[0].failure;
+  const Failure failure = Asked<cmd::RejectTask>()[0].failure;
   EXPECT_EQ(failure.reason, GetParam().reason);
   EXPECT_EQ(failure.retryable, GetParam().retryable);
   EXPECT_EQ(shown_["b"].contains("REPOSITORY_ILL"), GetParam().retryable);
