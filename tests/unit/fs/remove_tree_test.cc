@@ -1,0 +1,95 @@
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <string>
+
+#include "common/fs/files.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace vmkeep::fs {
+namespace {
+
+using test::HasReason;
+using test::IsOk;
+using test::IsOkAndHolds;
+using test::TempDir;
+using std::filesystem::create_directories;
+using std::filesystem::create_directory_symlink;
+using std::filesystem::create_symlink;
+using std::filesystem::exists;
+
+class RemoveTreeTest : public testing::Test {
+ protected:
+  RemoveTreeTest() : dir_(*OpenRoot(temp_.path())) {}
+  TempDir temp_;
+  const Fd dir_;
+};
+
+TEST_F(RemoveTreeTest, RemovesThatTreeAndNothingElse) {
+  create_directories(temp_.path("backup/sub/sub"));
+  create_directories(temp_.path("backup2"));
+  for (int i = 0; i < 500; ++i) {
+    ASSERT_TRUE(test::WriteFile(temp_.path("backup/sub/") + std::to_string(i), "x"));
+  }
+  EXPECT_THAT(RemoveTree(dir_, "backup"), IsOkAndHolds(true));
+  EXPECT_FALSE(exists(temp_.path("backup")));
+  EXPECT_TRUE(exists(temp_.path("backup2")));
+  EXPECT_THAT(RemoveTree(dir_, "backup"), IsOkAndHolds(false));
+}
+
+// Seen red: with std::filesystem-like opening that follows links (O_DIRECTORY alone, resolve = 0 and stat instead of
+// unlink first), the outside folder lost its file.
+TEST_F(RemoveTreeTest, LinksAreRemovedNotFollowed) {
+  TempDir outside;
+  ASSERT_TRUE(test::WriteFile(outside.path("precious"), "x"));
+  create_directories(temp_.path("backup/sub"));
+  create_directory_symlink(outside.path(), temp_.path("backup/link"));
+  create_directory_symlink("../..", temp_.path("backup/sub/up"));
+  create_symlink(outside.path("precious"), temp_.path("backup/file"));
+  EXPECT_THAT(RemoveTree(dir_, "backup"), IsOkAndHolds(true));
+  EXPECT_FALSE(exists(temp_.path("backup")));
+  EXPECT_TRUE(exists(outside.path("precious")));
+}
+
+TEST_F(RemoveTreeTest, ALinkAsTheTreeItselfIsRemovedAlone) {
+  TempDir outside;
+  ASSERT_TRUE(test::WriteFile(outside.path("precious"), "x"));
+  create_directory_symlink(outside.path(), temp_.path("backup"));
+  EXPECT_THAT(RemoveTree(dir_, "backup"), IsOkAndHolds(true));
+  EXPECT_TRUE(exists(outside.path("precious")));
+}
+
+TEST_F(RemoveTreeTest, AFileSystemMountedInsideIsNotEmptied) {
+  TempDir other;
+  ASSERT_TRUE(test::WriteFile(other.path("precious"), "x"));
+  create_directories(temp_.path("backup/mounted"));
+  const std::string target = temp_.path("backup/mounted");
+  if (mount(other.path().c_str(), target.c_str(), nullptr, MS_BIND, nullptr) != 0) GTEST_SKIP() << "mount needs root";
+  EXPECT_THAT(RemoveTree(dir_, "backup"), ::testing::Not(IsOk()));
+  umount2(target.c_str(), MNT_DETACH);
+  EXPECT_TRUE(exists(other.path("precious")));
+  EXPECT_THAT(RemoveTree(dir_, "backup"), IsOkAndHolds(true));
+}
+
+TEST_F(RemoveTreeTest, ATreeTooDeepToBeOursIsLeft) {
+  std::string path = temp_.path("backup");
+  for (int i = 0; i < 40; ++i) path += "/d";
+  create_directories(path);
+  EXPECT_THAT(RemoveTree(dir_, "backup"), HasReason("TREE_TOO_DEEP"));
+}
+
+TEST_F(RemoveTreeTest, OddEntriesGoToo) {
+  create_directories(temp_.path("backup"));
+  ASSERT_EQ(mkfifo(temp_.path("backup/pipe").c_str(), 0600), 0);
+  ASSERT_TRUE(test::WriteFile(temp_.path("backup/a\nb *"), "x"));
+  std::filesystem::permissions(temp_.path("backup/a\nb *"), std::filesystem::perms::none);
+  EXPECT_THAT(RemoveTree(dir_, "backup"), IsOkAndHolds(true));
+}
+
+}  // namespace
+}  // namespace vmkeep::fs
