@@ -72,10 +72,9 @@ absl::StatusOr<worker::v1::CopyResult> CopyDisk(const Environment& env, const Ta
   std::stop_source copying;
   const std::stop_callback forward(stop, [&copying] { copying.request_stop(); });
   RoomWatch watch(env, rooms, copying);
-  absl::StatusOr<worker::v1::Result> result =
-      RunJob(env, request, record.repository_id,
-             {.deadline = deadline, .stall = env.options.stall_timeout}, copying.get_token(),
-             on_progress);
+  absl::StatusOr<worker::v1::Result> result = RunJob(
+      env, request, record.repository_id,
+      {.deadline = deadline, .stall = env.options.stall_timeout}, copying.get_token(), on_progress);
   if (result.ok()) return std::move(*result->mutable_copy());
   if (absl::Status alarm = watch.alarm(); !alarm.ok()) return alarm;
   return result.status();

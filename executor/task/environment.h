@@ -22,8 +22,10 @@ struct TaskOptions {
   // Free bytes that a VM's overlays need per file system; 0: 5 % of the virtual size, 1 to 16 GiB.
   int64_t overlay_reserve_bytes = 0;
   absl::Duration stall_timeout = absl::Seconds(60);
-  absl::Duration copy_deadline = absl::Hours(24);  // of all disks, unless the task says less or more
-  absl::Duration merge_deadline = absl::Hours(6);  // of one disk; the overlay keeper goes on after it
+  absl::Duration copy_deadline =
+      absl::Hours(24);  // of all disks, unless the task says less or more
+  absl::Duration merge_deadline =
+      absl::Hours(6);  // of one disk; the overlay keeper goes on after it
   absl::Duration probe_deadline = absl::Seconds(30);
   absl::Duration publish_deadline = absl::Minutes(5);  // of one try
   absl::Duration remove_deadline = absl::Minutes(10);

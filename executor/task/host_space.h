@@ -18,7 +18,7 @@ int64_t OverlayReserve(int64_t virtual_bytes, int64_t configured);
 // One file system that overlays will lie on.
 struct OverlayRoom {
   uint64_t dev = 0;
-  std::string folder;        // of one of the overlays there
+  std::string folder;         // of one of the overlays there
   int64_t reserve_bytes = 0;  // that must be free before the snapshot
 };
 std::vector<OverlayRoom> RoomsOf(const std::vector<Disk>& disks, int64_t configured_reserve);

@@ -15,9 +15,8 @@ constexpr absl::Duration kEvery = absl::Seconds(15);
 constexpr absl::Duration kMergeFor = absl::Minutes(10);  // of one disk in one look
 
 std::string FilesOf(const std::vector<OverlayDisk>& overlays) {
-  return absl::StrJoin(overlays, ", ", [](std::string* out, const OverlayDisk& disk) {
-    out->append(disk.overlay);
-  });
+  return absl::StrJoin(
+      overlays, ", ", [](std::string* out, const OverlayDisk& disk) { out->append(disk.overlay); });
 }
 
 absl::Status BringHome(const MergeContext& context, const BackupData& data) {
@@ -67,8 +66,7 @@ void OverlayKeeper::Look(const std::stop_token& stop) {
 void OverlayKeeper::Finish(const KnownTask& task, const std::stop_token& stop) {
   const auto hold = tasks_.Hold(task.record.vm_uuid, "the merge of an earlier backup's overlays");
   if (hold == nullptr) return;
-  const absl::Status status =
-      BringHome({env_.hypervisor, env_.clock, kMergeFor, stop}, task.data);
+  const absl::Status status = BringHome({env_.hypervisor, env_.clock, kMergeFor, stop}, task.data);
   if (status.ok()) {
     log::Info("VM is off the overlays of an earlier backup",
               {{"backup", task.record.backup_id}, {"vm", task.record.vm_uuid}});
@@ -93,12 +91,13 @@ void OverlayKeeper::MergeUnknown(const VmSummary& vm, const std::vector<OverlayD
   for (const OverlayDisk& disk : overlays) status.Update(MergeDisk(context, disk));
   // The definition of a VM that is off stays on the overlay: only a journal knows what it was.
   if (!FirstTime(FilesOf(overlays))) return;
-  log::Error("ALERT: an overlay that no journal knows; merged by its name, nothing was unlinked: "
-             "check the VM, then remove the files",
-             {{"vm", vm.uuid},
-              {"name", vm.name},
-              {"files", FilesOf(overlays)},
-              {"result", status.ok() ? "merged" : status.message()}});
+  log::Error(
+      "ALERT: an overlay that no journal knows; merged by its name, nothing was unlinked: "
+      "check the VM, then remove the files",
+      {{"vm", vm.uuid},
+       {"name", vm.name},
+       {"files", FilesOf(overlays)},
+       {"result", status.ok() ? "merged" : status.message()}});
 }
 
 }  // namespace vmkeep::executor

@@ -43,9 +43,9 @@ absl::Status CheckRepository(const Environment& env, const TaskRecord& record, i
   worker::v1::Request request;
   VMKEEP_ASSIGN_OR_RETURN(*request.mutable_probe()->mutable_repository(),
                           RepositoryOf(env.options, record.slot, record.repository_id));
-  VMKEEP_ASSIGN_OR_RETURN(const worker::v1::Result result,
-                          RunJob(env, request, record.repository_id,
-                                 {.deadline = env.options.probe_deadline}, stop));
+  VMKEEP_ASSIGN_OR_RETURN(
+      const worker::v1::Result result,
+      RunJob(env, request, record.repository_id, {.deadline = env.options.probe_deadline}, stop));
   if (result.probe().id() != record.repository_id) {
     return error::RepositoryMismatch(record.slot, record.repository_id, result.probe().id());
   }

@@ -60,9 +60,7 @@ int64_t ProgressMeter::Rate(int64_t done) {
   while (samples_.size() > 2 && samples_.front().at < now - kWindow) samples_.pop_front();
   const double seconds = absl::ToDoubleSeconds(now - samples_.front().at);
   const int64_t moved = done - samples_.front().done;
-  return seconds > 0 && moved > 0
-             ? static_cast<int64_t>(static_cast<double>(moved) / seconds)
-             : 0;
+  return seconds > 0 && moved > 0 ? static_cast<int64_t>(static_cast<double>(moved) / seconds) : 0;
 }
 
 void ProgressMeter::Tell() {

@@ -64,8 +64,7 @@ absl::StatusOr<Repository> Repositories::Init(int slot, bool allow_plain_directo
                                               const std::stop_token& stop) {
   worker::v1::Request request;
   worker::v1::InitRepository& init = *request.mutable_init_repository();
-  VMKEEP_ASSIGN_OR_RETURN(*init.mutable_repository(),
-                          RepositoryOf(env_.options, slot, NewUuid4()));
+  VMKEEP_ASSIGN_OR_RETURN(*init.mutable_repository(), RepositoryOf(env_.options, slot, NewUuid4()));
   init.set_allow_plain_directory(allow_plain_directory);
   const absl::StatusOr<worker::v1::Result> result =
       env_.worker.Run(request, env_.options.probe_deadline, absl::InfiniteDuration(), stop, {});

@@ -48,7 +48,7 @@ class Repositories {
   Mutex mu_;
   std::map<int, ::vmkeep::v1::Repository> found_ ABSL_GUARDED_BY(mu_);
   std::map<int, std::stop_source> naps_ ABSL_GUARDED_BY(mu_);  // ended by Refresh()
-  std::vector<std::jthread> threads_;  // last: they use the rest
+  std::vector<std::jthread> threads_;                          // last: they use the rest
 };
 
 }  // namespace vmkeep::executor

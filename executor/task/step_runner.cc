@@ -118,14 +118,14 @@ absl::Status StepRunner::RunMerge(const std::string& target, const std::stop_tok
 absl::Status StepRunner::RunPublish(const std::stop_token& stop) {
   Enter(Progress::PUBLISHING);
   worker::v1::Request request;
-  VMKEEP_ASSIGN_OR_RETURN(*request.mutable_publish(), PublishJob(record_, data_, env_.options.hostname,
-                                                                 env_.hypervisor));
+  VMKEEP_ASSIGN_OR_RETURN(*request.mutable_publish(),
+                          PublishJob(record_, data_, env_.options.hostname, env_.hypervisor));
   VMKEEP_ASSIGN_OR_RETURN(*request.mutable_publish()->mutable_repository(),
                           RepositoryOf(env_.options, record_.slot, record_.repository_id));
   Backoff backoff(absl::Seconds(1), absl::Seconds(10), std::hash<std::string>()(record_.task.id));
   for (int tries = 1;; ++tries) {
-    const absl::StatusOr<worker::v1::Result> result =
-        RunJob(env_, request, record_.repository_id, {.deadline = env_.options.publish_deadline}, stop);
+    const absl::StatusOr<worker::v1::Result> result = RunJob(
+        env_, request, record_.repository_id, {.deadline = env_.options.publish_deadline}, stop);
     if (result.ok()) {
       result_ = ResultOf(data_, result->publish(), env_.hypervisor.simulated());
       return absl::OkStatus();

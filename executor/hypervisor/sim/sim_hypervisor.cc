@@ -141,7 +141,10 @@ absl::StatusOr<VmDescription> SimHypervisor::Describe(absl::string_view vm_uuid)
   if (const auto files = OverlaysOf(vm); !files.empty()) {
     return error::VmOnOverlay(vm.name, files, "the executor merges them by itself: wait for it");
   }
-  VmDescription description{.uuid = vm.uuid, .name = vm.name, .power = vm.power};
+  VmDescription description;
+  description.uuid = vm.uuid;
+  description.name = vm.name;
+  description.power = vm.power;
   for (const SimDisk& disk : vm.disks) {
     VMKEEP_ASSIGN_OR_RETURN(Disk described, DescribeDisk(disk));
     description.disks.push_back(std::move(described));

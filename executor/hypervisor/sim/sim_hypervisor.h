@@ -34,8 +34,7 @@ class SimHypervisor final : public Hypervisor {
   absl::Status StartMerge(const OverlayDisk& disk) override;
   absl::Status Pivot(const OverlayDisk& disk) override;
   absl::Status CommitOffline(const OverlayDisk& disk) override;
-  absl::Status Restore(const VmDescription& before,
-                       const std::vector<OverlayDisk>& disks) override;
+  absl::Status Restore(const VmDescription& before, const std::vector<OverlayDisk>& disks) override;
   absl::Status RemoveOverlay(const OverlayDisk& disk) override;
   absl::StatusOr<std::string> RestoreXml(const VmDescription& vm,
                                          const std::vector<RestoreFile>& files) override;

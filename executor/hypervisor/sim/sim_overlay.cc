@@ -35,8 +35,7 @@ absl::Status WriteAt(const std::string& path, int flags, int64_t offset, absl::s
     if (written) bytes.remove_prefix(static_cast<size_t>(count));
     offset += count;
   }
-  const absl::Status status =
-      written && fsync(fd) == 0 ? absl::OkStatus() : Failed("write", path);
+  const absl::Status status = written && fsync(fd) == 0 ? absl::OkStatus() : Failed("write", path);
   close(fd);
   return status;
 }
