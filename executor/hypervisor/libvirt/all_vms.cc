@@ -1,9 +1,9 @@
 #include "executor/hypervisor/libvirt/all_vms.h"
 
+#include "executor/hypervisor/libvirt/libvirt_error.h"
+
 #include <cstdlib>
 #include <vector>
-
-#include "executor/hypervisor/libvirt/libvirt_error.h"
 
 namespace vmkeep::executor::libvirt {
 

@@ -1,12 +1,13 @@
 #include "executor/hypervisor/libvirt/connection.h"
 
-#include "absl/strings/str_cat.h"
 #include "common/backoff.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "executor/hypervisor/errors.h"
 #include "executor/hypervisor/libvirt/bounded.h"
+
+#include "absl/strings/str_cat.h"
 
 namespace vmkeep::executor::libvirt {
 namespace {

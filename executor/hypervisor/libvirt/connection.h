@@ -1,6 +1,13 @@
 #ifndef VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_CONNECTION_H_
 #define VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_CONNECTION_H_
 
+#include "executor/hypervisor/libvirt/session.h"
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include <libvirt/libvirt.h>
 
 #include <atomic>
@@ -10,13 +17,6 @@
 #include <string>
 #include <thread>
 #include <utility>
-
-#include "absl/base/thread_annotations.h"
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
-#include "absl/time/time.h"
-#include "executor/hypervisor/libvirt/session.h"
 
 namespace vmkeep::executor::libvirt {
 
@@ -36,10 +36,11 @@ class Access {
 
 // libvirt's calls with a deadline, over a connection that is opened again whenever it dies.
 //
-// A libvirt call has no deadline of its own, and closing a connection does not end the calls that wait on it: they hold
-// it too. So each call runs on a thread of its own. Past its deadline the caller goes on with an error, later calls get
-// a new connection (libvirtd serves five calls of one client at a time), and the thread with the old one ends when
-// libvirt answers at last, or with the process. keepalive finds a libvirtd that is dead or stopped, and ends its calls.
+// A libvirt call has no deadline of its own, and closing a connection does not end the calls that
+// wait on it: they hold it too. So each call runs on a thread of its own. Past its deadline the
+// caller goes on with an error, later calls get a new connection (libvirtd serves five calls of one
+// client at a time), and the thread with the old one ends when libvirt answers at last, or with the
+// process. keepalive finds a libvirtd that is dead or stopped, and ends its calls.
 //
 // Thread-safe. The destructor waits for no call.
 class Connection {
@@ -55,9 +56,9 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  // Runs `work` within the call timeout, plus `extra` for what the call is known to wait for. `work` may outlive the
-  // caller: it captures by value, makes one change at the most, and asks given_up() before it.
-  // HYPERVISOR_UNAVAILABLE without a connection, or past the deadline.
+  // Runs `work` within the call timeout, plus `extra` for what the call is known to wait for.
+  // `work` may outlive the caller: it captures by value, makes one change at the most, and asks
+  // given_up() before it. HYPERVISOR_UNAVAILABLE without a connection, or past the deadline.
   using Work = std::function<absl::Status(const Access&)>;
   absl::Status Run(absl::string_view doing, absl::Duration extra, Work work);
 
@@ -76,7 +77,8 @@ class Connection {
     return *std::move(result);
   }
 
-  // Called on a thread of ours after domains changed, and after each reconnect. It must not block for long.
+  // Called on a thread of ours after domains changed, and after each reconnect. It must not block
+  // for long.
   void OnChange(std::function<void()> changed);
 
  private:

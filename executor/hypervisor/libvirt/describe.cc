@@ -1,14 +1,5 @@
 // LibvirtHypervisor: what VMs there are, and what a backup of one would take.
 
-#include <libvirt/virterror.h>
-
-#include <cstdlib>
-#include <set>
-#include <string_view>
-
-#include "absl/cleanup/cleanup.h"
-#include "absl/strings/ascii.h"
-#include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "common/uuid.h"
 #include "executor/hypervisor/errors.h"
@@ -19,6 +10,15 @@
 #include "executor/hypervisor/libvirt/libvirt_hypervisor.h"
 #include "executor/hypervisor/libvirt/preflight.h"
 #include "executor/hypervisor/libvirt/vm_look.h"
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include <libvirt/virterror.h>
+
+#include <cstdlib>
+#include <set>
+#include <string_view>
 
 namespace vmkeep::executor {
 namespace {

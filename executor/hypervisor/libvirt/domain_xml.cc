@@ -1,15 +1,15 @@
 #include "executor/hypervisor/libvirt/domain_xml.h"
 
-#include <pugixml.hpp>
-
-#include <algorithm>
-#include <utility>
+#include "common/status_macros.h"
+#include "executor/hypervisor/libvirt/xml_text.h"
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "common/status_macros.h"
-#include "executor/hypervisor/libvirt/xml_text.h"
+#include <pugixml.hpp>
+
+#include <algorithm>
+#include <utility>
 
 namespace vmkeep::executor::libvirt {
 namespace {
@@ -68,7 +68,8 @@ AgentChannel ParseAgent(pugi::xml_node devices) {
   return AgentChannel::kNone;
 }
 
-// A label that libvirt keeps up to date itself; type='none' is a VM that the administrator took out.
+// A label that libvirt keeps up to date itself; type='none' is a VM that the administrator took
+// out.
 bool ParseAppArmor(pugi::xml_node domain) {
   for (const pugi::xml_node label : domain.children("seclabel")) {
     if (absl::string_view(label.attribute("model").value()) != "apparmor") continue;

@@ -6,7 +6,8 @@
 #include <cstdlib>
 #include <memory>
 
-// libvirt's C handles, owned. The deleter is a type, so a handle is one pointer wide and none is {}.
+// libvirt's C handles, owned. The deleter is a type, so a handle is one pointer wide and none is
+// {}.
 namespace vmkeep::executor::libvirt {
 
 template <auto Close>
@@ -18,7 +19,9 @@ struct Closer {
 };
 
 struct CFree {
-  void operator()(char* text) const noexcept { std::free(text); }  // NOLINT(cppcoreguidelines-no-malloc): libvirt's
+  void operator()(char* text) const noexcept {
+    std::free(text);
+  }  // NOLINT(cppcoreguidelines-no-malloc): libvirt's
 };
 
 using ConnectionHandle = std::unique_ptr<virConnect, Closer<&virConnectClose>>;

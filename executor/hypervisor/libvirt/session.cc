@@ -1,13 +1,13 @@
 #include "executor/hypervisor/libvirt/session.h"
 
+#include "common/log.h"
+#include "executor/hypervisor/libvirt/libvirt_error.h"
+
 #include <libvirt/virterror.h>
 
 #include <array>
 #include <mutex>
 #include <thread>
-
-#include "common/log.h"
-#include "executor/hypervisor/libvirt/libvirt_error.h"
 
 namespace vmkeep::executor::libvirt {
 namespace {

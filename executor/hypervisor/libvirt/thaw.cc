@@ -1,10 +1,5 @@
 // LibvirtHypervisor: the guest must not stay frozen by us.
 
-#include <libvirt/virterror.h>
-
-#include <algorithm>
-
-#include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "executor/hypervisor/errors.h"
@@ -12,6 +7,11 @@
 #include "executor/hypervisor/libvirt/libvirt_error.h"
 #include "executor/hypervisor/libvirt/libvirt_hypervisor.h"
 #include "executor/hypervisor/libvirt/vm_look.h"
+
+#include "absl/strings/str_cat.h"
+#include <libvirt/virterror.h>
+
+#include <algorithm>
 
 namespace vmkeep::executor {
 namespace {

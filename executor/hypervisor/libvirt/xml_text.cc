@@ -1,9 +1,9 @@
 #include "executor/hypervisor/libvirt/xml_text.h"
 
+#include "absl/strings/str_cat.h"
+
 #include <sstream>
 #include <utility>
-
-#include "absl/strings/str_cat.h"
 
 namespace vmkeep::executor::libvirt {
 namespace {
