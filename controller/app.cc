@@ -88,20 +88,21 @@ App::App(const Options& options, Parts parts, std::unique_ptr<BackupStore> store
 
 App::~App() { Stop(); }
 
-// What the store has, before the first call: so nothing is started that runs already.
+// The open records come first: a host that is dialled before they are known would be told to cancel all it runs.
 absl::Status App::TakeUp() {
   store_->SetObserver([this](const std::vector<BackupRecord>& records) {
     hub_->PublishCommitted(records);
     scheduler_.OnCommitted(records);
   });
   live_.OnChange([this](const BackupId& id) { hub_->PublishLive(id); });
-  VMKEEP_RETURN_IF_ERROR(inventory_.Load());
+  dispatcher_.SetHooks(scheduler_.LinkHooks());
+  VMKEEP_RETURN_IF_ERROR(scheduler_.Start(*store_));
   inventory_.OnChange([this] {
     dispatcher_.SyncHosts();
     scheduler_.OnInventoryChanged();
   });
-  dispatcher_.SetHooks(scheduler_.LinkHooks());
-  VMKEEP_RETURN_IF_ERROR(scheduler_.Start(*store_));
+  VMKEEP_RETURN_IF_ERROR(inventory_.Load());
+  scheduler_.OnInventoryChanged();
   dispatcher_.SyncHosts();
   return absl::OkStatus();
 }
@@ -144,9 +145,10 @@ void App::Stop() {
     // By the machine's clock, as all deadlines of gRPC.
     server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(options_.drain_deadline));
     server_->Wait();
+    server_.reset();
   }
-  inventory_.OnChange(nullptr);
-  live_.OnChange(nullptr);
+  // Watchers went with their calls; the hub reads from the store.
+  hub_.reset();
   store_.reset();
   log::Info("controller_stopped");
 }

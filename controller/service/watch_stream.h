@@ -64,7 +64,6 @@ class WatchStream final : public grpc::ServerWriteReactor<::vmkeep::v1::WatchBac
   // Of the pumping thread.
   std::shared_ptr<Watcher> watcher_;
   ::vmkeep::v1::WatchBackupsResponse response_;  // of the write under way
-  std::optional<int64_t> resume_revision_;
   bool said_goodbye_ = false;
 
   Mutex mu_;

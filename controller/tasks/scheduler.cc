@@ -26,7 +26,6 @@ absl::Status Scheduler::Start(BackupStore& store) {
     return absl::OkStatus();
   }));
   log::Info("scheduler_started", {{"open_backups", open.size()}});
-  OnInventoryChanged();
   OnCommitted(open);
   return absl::OkStatus();
 }

@@ -26,7 +26,7 @@ class Scheduler {
   Scheduler(const SchedulerOptions& options, Recorder& recorder, LiveState& live,
             Inventory& inventory, Dispatcher& dispatcher, std::shared_ptr<Loop> loop, Clock& clock);
 
-  // Takes up the open records; may wait for the store. Before the first host is dialled.
+  // Takes up the open records; may wait for the store. Before the first host is dialled and the inventory is loaded.
   absl::Status Start(BackupStore& store);
 
   // From the store's observer: every commit, in order.

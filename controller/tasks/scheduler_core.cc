@@ -87,9 +87,6 @@ void SchedulerCore::AttachOrForget(Entry& entry, const std::vector<KnownTask>& t
 
 void SchedulerCore::On(const scheduler_event::HostOffline& event) {
   hosts_[event.host] = {.online = false, .message = event.message};
-  for (auto& [id, entry] : entries_) {
-    if (entry.record.host_id == event.host) entry.call = Call::kNone;
-  }
 }
 
 void SchedulerCore::On(const scheduler_event::InventoryChanged& event) {

@@ -19,8 +19,10 @@
 // A seeded walk of the queue against a small model of store and hosts, in which everything is late, lost or repeated.
 // Checked after each step: limits hold, no two tries of one backup and no two tasks of one VM run at once, a task that
 // was begun is never begun again, and in the end no record is forgotten.
-// Seen red: without the `writing` mark (begun twice), with a reconnect that begins anew instead of sending the same try
-// (two tries run), with a host limit compared by > (limit), without clearing `call` when a host goes (forgotten).
+// Seen red, each by one changed line: without the mark of a write under way (begun twice), with > for >= at either limit,
+// without the rule of one task per VM, with a begin that does not count yet, with a lost answer taken for a refusal (two
+// tries run), with a reconnect that keeps what the old connection was told, and with a cancelled task that was never
+// accepted left alone (both: forgotten).
 namespace vmkeep::controller {
 namespace {
 
