@@ -1,8 +1,8 @@
 #include "controller/progress/live_state.h"
 
-#include <utility>
-
 #include "controller/domain/states.h"
+
+#include <utility>
 
 namespace vmkeep::controller {
 
@@ -18,7 +18,8 @@ void LiveState::SetProgress(const BackupId& id, const Progress& progress) {
   Changed(id);
 }
 
-void LiveState::SetCondition(const BackupId& id, absl::string_view type, absl::string_view message) {
+void LiveState::SetCondition(const BackupId& id, absl::string_view type,
+                             absl::string_view message) {
   {
     MutexLock lock(&mu_);
     std::map<std::string, Condition>& conditions = entries_[id].conditions;
@@ -57,14 +58,17 @@ BackupView LiveState::View(BackupRecord record) const {
     if (const auto entry = entries_.find(record.id); entry != entries_.end()) {
       // A record ends before its work is forgotten: no progress of work that is over.
       if (!IsSettled(record.state)) view.progress = entry->second.progress;
-      for (const auto& [type, condition] : entry->second.conditions) view.conditions.push_back(condition);
+      for (const auto& [type, condition] : entry->second.conditions)
+        view.conditions.push_back(condition);
     }
   }
   view.record = std::move(record);
   return view;
 }
 
-void LiveState::OnChange(std::function<void(const BackupId&)> changed) { changed_ = std::move(changed); }
+void LiveState::OnChange(std::function<void(const BackupId&)> changed) {
+  changed_ = std::move(changed);
+}
 
 void LiveState::Changed(const BackupId& id) const {
   if (changed_) changed_(id);

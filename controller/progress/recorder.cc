@@ -1,14 +1,12 @@
 #include "controller/progress/recorder.h"
 
-#include <algorithm>
-#include <utility>
-
-#include "common/log.h"
 #include "common/status_macros.h"
 #include "common/uuid.h"
 #include "controller/domain/errors.h"
 #include "controller/domain/lifecycle.h"
-#include "controller/domain/states.h"
+
+#include <algorithm>
+#include <utility>
 
 namespace vmkeep::controller {
 namespace {
@@ -18,7 +16,8 @@ using Records = std::vector<BackupRecord>;
 // Reads the record, changes it by `change` and puts it.
 template <typename Change>
 BackupStore::Mutation Changing(BackupId id, Change change) {
-  return [id = std::move(id), change = std::move(change)](StoreTransaction& transaction) -> absl::StatusOr<Records> {
+  return [id = std::move(id),
+          change = std::move(change)](StoreTransaction& transaction) -> absl::StatusOr<Records> {
     VMKEEP_ASSIGN_OR_RETURN(std::optional<BackupRecord> record, transaction.Get(kAnyProject, id));
     if (!record) return error::BackupNotFound(id);
     VMKEEP_ASSIGN_OR_RETURN(BackupRecord next, change(*record));
@@ -28,8 +27,10 @@ BackupStore::Mutation Changing(BackupId id, Change change) {
 }
 
 // Another host's executor has no say about this record.
-absl::Status ApplyOne(StoreTransaction& transaction, const HostId& host, const ExecutorEvent& event, Records& changed) {
-  VMKEEP_ASSIGN_OR_RETURN(const std::optional<BackupRecord> record, transaction.Get(kAnyProject, event.backup_id));
+absl::Status ApplyOne(StoreTransaction& transaction, const HostId& host, const ExecutorEvent& event,
+                      Records& changed) {
+  VMKEEP_ASSIGN_OR_RETURN(const std::optional<BackupRecord> record,
+                          transaction.Get(kAnyProject, event.backup_id));
   if (!record || record->host_id != host) return absl::OkStatus();
   std::optional<BackupRecord> next = ApplyEvent(*record, event);
   if (!next) return absl::OkStatus();
@@ -41,7 +42,8 @@ absl::Status ApplyOne(StoreTransaction& transaction, const HostId& host, const E
 absl::StatusOr<Records> ApplyAll(StoreTransaction& transaction, const HostId& host,
                                  const std::vector<ExecutorEvent>& events, int64_t last) {
   Records changed;
-  for (const ExecutorEvent& event : events) VMKEEP_RETURN_IF_ERROR(ApplyOne(transaction, host, event, changed));
+  for (const ExecutorEvent& event : events)
+    VMKEEP_RETURN_IF_ERROR(ApplyOne(transaction, host, event, changed));
   if (last > 0) VMKEEP_RETURN_IF_ERROR(transaction.PutAcknowledged(host, last));
   return changed;
 }
@@ -58,7 +60,8 @@ void Recorder::ApplyEvents(const HostId& host, std::vector<ExecutorEvent> events
   for (ExecutorEvent& event : events) {
     last = std::max(last, event.sequence);
     if (const auto* progress = std::get_if<TaskProgress>(&event.body)) {
-      tasks_->SetProgress(event, progress->progress);
+      if (tasks_->SetProgress(event, progress->progress) == OpenTasks::Known::kNo)
+        Learn(event.backup_id);
     } else if (event.sequence > 0) {
       durable.push_back(std::move(event));
     }
@@ -97,8 +100,20 @@ void Recorder::RejectTask(const BackupId& id, int64_t epoch, Failure failure, Do
 }
 
 void Recorder::CloseWithoutTask(const BackupId& id, Done done) {
-  Commit(Changing(id, [](const BackupRecord& record) { return controller::CloseWithoutTask(record); }),
-         std::move(done));
+  Commit(
+      Changing(id, [](const BackupRecord& record) { return controller::CloseWithoutTask(record); }),
+      std::move(done));
+}
+
+void Recorder::Learn(const BackupId& id) {
+  // On the writer, though it writes nothing: there it cannot overtake the end of the task.
+  Commit(
+      [id](StoreTransaction& transaction) -> absl::StatusOr<Records> {
+        VMKEEP_ASSIGN_OR_RETURN(std::optional<BackupRecord> record,
+                                transaction.Get(kAnyProject, id));
+        return record ? Records{*std::move(record)} : Records();
+      },
+      [](const absl::StatusOr<Records>&) {});
 }
 
 void Recorder::Commit(BackupStore::Mutation mutation, Done done) {

@@ -6,6 +6,7 @@
 #include "controller/service/digest.h"
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -38,7 +39,7 @@ std::optional<std::string> Open(absl::string_view kind, const TokenScope& scope,
   if (token.size() > kMaxTokenBytes || !absl::WebSafeBase64Unescape(token, &text)) {
     return std::nullopt;
   }
-  if (text.size() < kind.size() + kSealLength || text.compare(0, kind.size(), kind) != 0) {
+  if (text.size() < kind.size() + kSealLength || !absl::StartsWith(text, kind)) {
     return std::nullopt;
   }
   std::string payload = text.substr(kind.size() + kSealLength);

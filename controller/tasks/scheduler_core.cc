@@ -162,10 +162,10 @@ SchedulerCore::Entry& SchedulerCore::FindOrAdd(const BackupId& id) {
 }
 
 void SchedulerCore::TakeTurn(Entry& entry) {
-  std::erase_if(last_turn_, [this](const auto& vm) { return vm.second <= turn_; });
-  int64_t& last = last_turn_[{entry.record.host_id, entry.record.vm_uuid}];
-  last = std::max(turn_, last) + 1;
-  entry.turn = last;
+  std::erase_if(next_turn_, [this](const auto& vm) { return vm.second <= turn_; });
+  int64_t& next = next_turn_[{entry.record.host_id, entry.record.vm_uuid}];
+  entry.turn = std::max(turn_, next);
+  next = entry.turn + 1;
 }
 
 void SchedulerCore::Delay(Entry& entry) { entry.not_before = now_ + entry.backoff.Next(); }

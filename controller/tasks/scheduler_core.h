@@ -217,11 +217,11 @@ class SchedulerCore {
   void ShowUnreachable(Entry& entry, const Host& host);
   void Emit(SchedulerCommand command) { commands_.push_back(std::move(command)); }
 
-  const SchedulerOptions options_;
+  SchedulerOptions options_;
   std::map<BackupId, Entry> entries_;
   std::map<HostId, Host> hosts_;  // absent: not heard of yet
   std::vector<RepositoryRecord> repositories_;
-  std::map<VmKey, int64_t> last_turn_;  // of each VM's line
+  std::map<VmKey, int64_t> next_turn_;  // of each VM's line
   int64_t turn_ = 0;                    // of the record that began last
   int64_t next_sequence_ = 0;
   int64_t next_call_ = 0;

@@ -20,7 +20,7 @@ using worker::v1::Response;
 using worker::v1::Result;
 
 // A worker answers a cancel within 1 s, even when its job hangs.
-constexpr absl::Duration kCancelGrace = absl::Milliseconds(1500);
+constexpr absl::Duration kCancelGrace = absl::Milliseconds(1200);
 // What a worker may still need after its answer, and after a SIGKILL, before it is left behind.
 constexpr absl::Duration kExitGrace = absl::Milliseconds(500);
 

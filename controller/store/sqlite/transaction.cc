@@ -1,11 +1,12 @@
 #include "controller/store/sqlite/transaction.h"
 
-#include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "controller/domain/errors.h"
 #include "controller/domain/states.h"
 #include "controller/store/sqlite/backup_rows.h"
+
+#include "absl/strings/str_cat.h"
 
 #include <algorithm>
 
@@ -55,7 +56,8 @@ absl::StatusOr<BackupRecord> SqliteTransaction::Put(BackupRecord record) {
   revision_ = record.revision;
   // Read back: what is answered and published is what is stored.
   VMKEEP_ASSIGN_OR_RETURN(std::optional<BackupRecord> stored, Get(kAnyProject, record.id));
-  if (!stored) return absl::InternalError(absl::StrCat("backup ", record.id, " is not there after its put"));
+  if (!stored)
+    return absl::InternalError(absl::StrCat("backup ", record.id, " is not there after its put"));
   put_.insert_or_assign(stored->id, *stored);
   return *std::move(stored);
 }

@@ -34,7 +34,7 @@ class Connection;
 class MergeWatch;
 }  // namespace libvirt
 
-// KVM under libvirt, on this host. The sequence of calls and its reasons: docs/adr, "KVM". Thread-safe; calls block for
+// KVM under libvirt, on this host. The sequence of calls and its reasons: docs/adr/0007. Thread-safe; calls block for
 // about call_timeout at the most, CommitOffline() for commit_timeout.
 class LibvirtHypervisor final : public Hypervisor {
  public:

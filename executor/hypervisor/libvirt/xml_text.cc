@@ -15,6 +15,10 @@ constexpr size_t kMaxBytes = size_t{8} << 20;
 
 absl::Status ParseXml(absl::string_view xml, const char* root, pugi::xml_document& document) {
   if (xml.size() > kMaxBytes) return absl::InvalidArgumentError("the XML is too large");
+  // pugixml would take the text up to there for all of it.
+  if (xml.find('\0') != absl::string_view::npos) {
+    return absl::InvalidArgumentError("the XML has a zero byte");
+  }
   const pugi::xml_parse_result result = document.load_buffer(
       xml.data(), xml.size(), pugi::parse_default | pugi::parse_comments, pugi::encoding_utf8);
   if (!result) {

@@ -1,3 +1,10 @@
+#include "controller/store/backup_store.h"
+#include "tests/contract/store/sample_records.h"
+#include "tests/contract/store/store_kinds.h"
+#include "tests/fakes/fake_clock.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -5,13 +12,6 @@
 #include <map>
 #include <string>
 #include <vector>
-
-#include "controller/store/backup_store.h"
-#include "tests/contract/store/sample_records.h"
-#include "tests/contract/store/store_kinds.h"
-#include "tests/fakes/fake_clock.h"
-#include "tests/support/status_matchers.h"
-#include "tests/support/temp_dir.h"
 
 namespace vmkeep::controller::test {
 namespace {
@@ -79,8 +79,12 @@ BackupRecord FullRecord() {
   BackupRecord record = MakeRecord(1);
   record.vm_id = "web-1";
   record.state = BackupState::kUnresourced;
-  record.failure = Failure{"COPY_FAILED", "read error 'at' \"offset\" 5; -- \x01", "COPYING", true,
-                           At(9) + absl::Nanoseconds(7), {{"offset", "5"}, {"", std::string("a\0b", 3)}}};
+  record.failure = Failure{"COPY_FAILED",
+                           "read error 'at' \"offset\" 5; -- \x01",
+                           "COPYING",
+                           true,
+                           At(9) + absl::Nanoseconds(7),
+                           {{"offset", "5"}, {"", std::string("a\0b", 3)}}};
   record.labels = {{"tier", "gold"}, {"ünï", "✓"}, {"empty", ""}};
   record.quiesce = Quiesce::kRequired;
   record.requested_repository = 2;
@@ -150,11 +154,14 @@ TEST_P(StoreContract, WhoAskedAndForWhatNeverChanges) {
 
 TEST_P(StoreContract, AnotherProjectSeesNothing) {
   const BackupRecord stored = Put(FullRecord());
-  EXPECT_THAT(View([&](StoreView& view) { return view.Get("theirs", stored.id); }), IsOkAndHolds(Eq(std::nullopt)));
-  EXPECT_THAT(View([&](StoreView& view) { return view.Get(kAnyProject, stored.id); }), IsOkAndHolds(Optional(Eq(stored))));
+  EXPECT_THAT(View([&](StoreView& view) { return view.Get("theirs", stored.id); }),
+              IsOkAndHolds(Eq(std::nullopt)));
+  EXPECT_THAT(View([&](StoreView& view) { return view.Get(kAnyProject, stored.id); }),
+              IsOkAndHolds(Optional(Eq(stored))));
   EXPECT_THAT(View([&](StoreView& view) { return view.FindByRequest("theirs", "alice", "r-1"); }),
               IsOkAndHolds(Eq(std::nullopt)));
-  EXPECT_THAT(View([&](StoreView& view) { return view.ChangedSince("theirs", 0, 10); }), IsOkAndHolds(IsEmpty()));
+  EXPECT_THAT(View([&](StoreView& view) { return view.ChangedSince("theirs", 0, 10); }),
+              IsOkAndHolds(IsEmpty()));
   BackupQuery query = LocalQuery();
   query.project = "theirs";
   EXPECT_THAT(List(query), IsEmpty());
@@ -174,12 +181,15 @@ TEST_P(StoreContract, FindsByRequest) {
 TEST_P(StoreContract, FindsTheVmsUnfinishedBackup) {
   BackupRecord record = MakeRecord(1);
   const auto found = [&] {
-    return View([&](StoreView& view) { return view.FindUnfinished(record.vm_uuid); }).value_or(std::nullopt).has_value();
+    return View([&](StoreView& view) { return view.FindUnfinished(record.vm_uuid); })
+        .value_or(std::nullopt)
+        .has_value();
   };
   EXPECT_FALSE(found());
   const std::map<BackupState, bool> expected = {
-      {BackupState::kRequested, true}, {BackupState::kBuilding, true},    {BackupState::kUnresourced, false},
-      {BackupState::kRunning, false},  {BackupState::kScrub, false},      {BackupState::kScrubbing, false},
+      {BackupState::kRequested, true},    {BackupState::kBuilding, true},
+      {BackupState::kUnresourced, false}, {BackupState::kRunning, false},
+      {BackupState::kScrub, false},       {BackupState::kScrubbing, false},
       {BackupState::kClosed, false}};
   for (const auto& [state, unfinished] : expected) {
     record.state = state;
@@ -197,7 +207,8 @@ TEST_P(StoreContract, RefusesASecondOfWhatMustBeUnique) {
   BackupRecord named = MakeRecord(2);
   named.vm_uuid = first.vm_uuid;
   named.name = first.name;
-  EXPECT_THAT(PutNow(*store_, named), AllOf(StatusIs(absl::StatusCode::kAlreadyExists), HasReason("NAME_TAKEN")));
+  EXPECT_THAT(PutNow(*store_, named),
+              AllOf(StatusIs(absl::StatusCode::kAlreadyExists), HasReason("NAME_TAKEN")));
   BackupRecord requested = MakeRecord(3);
   requested.request_id = first.request_id;
   EXPECT_THAT(PutNow(*store_, requested), HasReason("REQUEST_ID_REUSED"));
@@ -210,8 +221,9 @@ TEST_P(StoreContract, RefusesASecondOfWhatMustBeUnique) {
   closed.state = BackupState::kClosed;
   Put(closed);
   EXPECT_THAT(PutNow(*store_, named), IsOk());
-  EXPECT_THAT(View([&](StoreView& view) { return view.FindByName("local", first.vm_uuid, first.name); }),
-              IsOkAndHolds(Optional(testing::Field(&BackupRecord::id, named.id))));
+  EXPECT_THAT(
+      View([&](StoreView& view) { return view.FindByName("local", first.vm_uuid, first.name); }),
+      IsOkAndHolds(Optional(testing::Field(&BackupRecord::id, named.id))));
 }
 
 TEST_P(StoreContract, PagesInBothOrdersWithoutGapOrRepeat) {
@@ -245,7 +257,9 @@ TEST_P(StoreContract, SaysWhatChangedInItsOrder) {
   again.state = BackupState::kClosed;
   Put(again);  // revision 5
   const auto changed = [&](int64_t revision, int limit) {
-    return Ids(View([&](StoreView& view) { return view.ChangedSince("local", revision, limit); }).value_or(Records()));
+    return Ids(View([&](StoreView& view) {
+                 return view.ChangedSince("local", revision, limit);
+               }).value_or(Records()));
   };
   EXPECT_THAT(changed(0, 10), ElementsAre(Uuid(1), Uuid(3), Uuid(4), Uuid(2)));
   EXPECT_THAT(changed(0, 2), ElementsAre(Uuid(1), Uuid(3)));
@@ -253,7 +267,8 @@ TEST_P(StoreContract, SaysWhatChangedInItsOrder) {
   EXPECT_THAT(changed(5, 10), IsEmpty());
   BackupQuery query = LocalQuery();
   query.changed_after = 1;
-  EXPECT_THAT(List(query), ElementsAre(Uuid(3), Uuid(4)));  // with the filter: without the CLOSED one
+  EXPECT_THAT(List(query),
+              ElementsAre(Uuid(3), Uuid(4)));  // with the filter: without the CLOSED one
 }
 
 TEST_P(StoreContract, ListsOpenRecordsOfAllProjectsOldestFirst) {
@@ -270,11 +285,13 @@ TEST_P(StoreContract, ListsOpenRecordsOfAllProjectsOldestFirst) {
 }
 
 TEST_P(StoreContract, RevisionIsThatOfTheLastCommit) {
-  EXPECT_EQ(View([](StoreView& view) { return absl::StatusOr<int64_t>(view.revision()); }).value(), 0);
+  EXPECT_EQ(View([](StoreView& view) { return absl::StatusOr<int64_t>(view.revision()); }).value(),
+            0);
   Put(MakeRecord(1));
   Put(MakeRecord(2));
   Reopen();
-  EXPECT_EQ(View([](StoreView& view) { return absl::StatusOr<int64_t>(view.revision()); }).value(), 2);
+  EXPECT_EQ(View([](StoreView& view) { return absl::StatusOr<int64_t>(view.revision()); }).value(),
+            2);
   EXPECT_EQ(Put(MakeRecord(3)).revision, 3);
 }
 
@@ -282,16 +299,19 @@ TEST_P(StoreContract, AFailedMutationIsUndoneAlone) {
   // All three wait behind the first, so that a store that groups them has to undo one of a group.
   std::promise<void> gate;
   std::shared_future<void> opened = gate.get_future().share();
-  store_->Commit([opened](StoreTransaction&) { return opened.wait(), Records(); }, [](const auto&) {});
+  store_->Commit([opened](StoreTransaction&) { return opened.wait(), Records(); },
+                 [](const auto&) {});
   std::vector<std::future<absl::Status>> answers;
   const auto commit = [&](BackupStore::Mutation mutation) {
     auto answer = std::make_shared<std::promise<absl::Status>>();
     answers.push_back(answer->get_future());
-    store_->Commit(std::move(mutation), [answer](const auto& result) { answer->set_value(result.status()); });
+    store_->Commit(std::move(mutation),
+                   [answer](const auto& result) { answer->set_value(result.status()); });
   };
   commit(Putting({MakeRecord(1)}));
   commit([](StoreTransaction& transaction) -> absl::StatusOr<Records> {
-    EXPECT_THAT(transaction.Get("local", Uuid(1)), IsOkAndHolds(testing::Ne(std::nullopt)));  // what came before
+    EXPECT_THAT(transaction.Get("local", Uuid(1)),
+                IsOkAndHolds(testing::Ne(std::nullopt)));  // what came before
     EXPECT_THAT(transaction.Put(MakeRecord(2)), IsOk());
     BackupRecord changed = MakeRecord(1);
     changed.name = "changed";
@@ -305,10 +325,11 @@ TEST_P(StoreContract, AFailedMutationIsUndoneAlone) {
   EXPECT_THAT(answers[1].get(), StatusIs(absl::StatusCode::kAborted));
   EXPECT_THAT(answers[2].get(), IsOk());
   EXPECT_THAT(View([](StoreView& view) { return view.ChangedSince("local", 0, 10); }),
-              IsOkAndHolds(ElementsAre(
-                  AllOf(testing::Field(&BackupRecord::id, Uuid(1)), testing::Field(&BackupRecord::name, "backup 1"),
-                        testing::Field(&BackupRecord::revision, 1)),
-                  AllOf(testing::Field(&BackupRecord::id, Uuid(3)), testing::Field(&BackupRecord::revision, 2)))));
+              IsOkAndHolds(ElementsAre(AllOf(testing::Field(&BackupRecord::id, Uuid(1)),
+                                             testing::Field(&BackupRecord::name, "backup 1"),
+                                             testing::Field(&BackupRecord::revision, 1)),
+                                       AllOf(testing::Field(&BackupRecord::id, Uuid(3)),
+                                             testing::Field(&BackupRecord::revision, 2)))));
   EXPECT_THAT(View([](StoreView& view) { return view.ListHosts(); }), IsOkAndHolds(IsEmpty()));
 }
 
@@ -325,12 +346,15 @@ TEST_P(StoreContract, AMutationThatThrowsIsUndoneToo) {
 TEST_P(StoreContract, TheObserverHearsFirstAndInOrder) {
   std::vector<std::string> heard;  // on the store's thread alone, until the last commit is answered
   store_->SetObserver([&](const Records& records) {
-    for (const BackupRecord& record : records) heard.push_back(absl::StrCat("saw ", record.revision));
+    for (const BackupRecord& record : records)
+      heard.push_back(absl::StrCat("saw ", record.revision));
   });
   for (int i = 1; i <= 3; ++i) {
-    store_->Commit(Putting({MakeRecord(i)}), [&heard, i](const auto&) { heard.push_back(absl::StrCat("done ", i)); });
+    store_->Commit(Putting({MakeRecord(i)}),
+                   [&heard, i](const auto&) { heard.push_back(absl::StrCat("done ", i)); });
   }
-  store_->Commit([](StoreTransaction&) { return Records(); }, [&](const auto&) { heard.push_back("nothing changed"); });
+  store_->Commit([](StoreTransaction&) { return Records(); },
+                 [&](const auto&) { heard.push_back("nothing changed"); });
   // Twice the same record in one mutation is one change; what is answered does not matter.
   EXPECT_THAT(CommitAndWait(*store_,
                             [](StoreTransaction& transaction) -> absl::StatusOr<Records> {
@@ -340,14 +364,16 @@ TEST_P(StoreContract, TheObserverHearsFirstAndInOrder) {
                               return Records();
                             }),
               IsOk());
-  EXPECT_THAT(heard, ElementsAre("saw 1", "done 1", "saw 2", "done 2", "saw 3", "done 3", "nothing changed", "saw 5",
-                                 "saw 6"));
+  EXPECT_THAT(heard, ElementsAre("saw 1", "done 1", "saw 2", "done 2", "saw 3", "done 3",
+                                 "nothing changed", "saw 5", "saw 6"));
 }
 
 TEST_P(StoreContract, ReadSeesWhatWasCommittedBefore) {
   for (int i = 1; i <= 50; ++i) {
     const int64_t revision = Put(MakeRecord(i)).revision;
-    EXPECT_GE(View([](StoreView& view) { return absl::StatusOr<int64_t>(view.revision()); }).value(), revision);
+    EXPECT_GE(
+        View([](StoreView& view) { return absl::StatusOr<int64_t>(view.revision()); }).value(),
+        revision);
     ASSERT_TRUE(Get(Uuid(i)).has_value());
   }
 }
@@ -355,7 +381,8 @@ TEST_P(StoreContract, ReadSeesWhatWasCommittedBefore) {
 TEST_P(StoreContract, EndingFinishesWhatWasAskedFor) {
   std::atomic<int> answered = 0;
   for (int i = 1; i <= 20; ++i) {
-    store_->Commit(Putting({MakeRecord(i)}), [&](const auto& result) { answered += result.ok() ? 1 : 0; });
+    store_->Commit(Putting({MakeRecord(i)}),
+                   [&](const auto& result) { answered += result.ok() ? 1 : 0; });
     store_->Read([&](const absl::StatusOr<StoreView*>& view) { answered += view.ok() ? 1 : 0; });
   }
   store_.reset();
@@ -367,12 +394,15 @@ TEST_P(StoreContract, KeepsTheInventory) {
   const VmRecord vm{Uuid(2), "web", "kvm-1", PowerState::kPaused,
                     Overlay{At(1), 5, Uuid(3), {"/b", "/a"}, true, "merge it"}};
   const VmRecord plain{Uuid(1), "db", "kvm-1", PowerState::kOff, std::nullopt};
-  const RepositoryRecord repository{Uuid(4), "kvm-1", 1, "/mnt/backup-p", 10, 5, Health::kIll, "slow", At(2)};
-  const auto put = [&](const std::vector<VmRecord>& vms, const std::vector<RepositoryRecord>& repositories) {
+  const RepositoryRecord repository{Uuid(4),      "kvm-1", 1,    "/mnt/backup-p", 10, 5,
+                                    Health::kIll, "slow",  At(2)};
+  const auto put = [&](const std::vector<VmRecord>& vms,
+                       const std::vector<RepositoryRecord>& repositories) {
     return CommitAndWait(*store_, [&](StoreTransaction& transaction) -> absl::StatusOr<Records> {
       VMKEEP_RETURN_IF_ERROR(transaction.PutHost(host));
       VMKEEP_RETURN_IF_ERROR(transaction.PutVms("kvm-1", vms));
-      VMKEEP_RETURN_IF_ERROR(transaction.PutVms("kvm-2", {{Uuid(2), "web", "kvm-2", PowerState::kOff, {}}}));
+      VMKEEP_RETURN_IF_ERROR(
+          transaction.PutVms("kvm-2", {{Uuid(2), "web", "kvm-2", PowerState::kOff, {}}}));
       VMKEEP_RETURN_IF_ERROR(transaction.PutRepositories("kvm-1", repositories));
       return Records();
     });
@@ -380,12 +410,17 @@ TEST_P(StoreContract, KeepsTheInventory) {
   ASSERT_THAT(put({vm, plain}, {repository}), IsOk());
   Reopen();
   const VmRecord elsewhere{Uuid(2), "web", "kvm-2", PowerState::kOff, std::nullopt};
-  EXPECT_THAT(View([](StoreView& view) { return view.ListHosts(); }), IsOkAndHolds(ElementsAre(host)));
-  EXPECT_THAT(View([](StoreView& view) { return view.ListVms(); }), IsOkAndHolds(ElementsAre(plain, vm, elsewhere)));
-  EXPECT_THAT(View([](StoreView& view) { return view.ListRepositories(); }), IsOkAndHolds(ElementsAre(repository)));
+  EXPECT_THAT(View([](StoreView& view) { return view.ListHosts(); }),
+              IsOkAndHolds(ElementsAre(host)));
+  EXPECT_THAT(View([](StoreView& view) { return view.ListVms(); }),
+              IsOkAndHolds(ElementsAre(plain, vm, elsewhere)));
+  EXPECT_THAT(View([](StoreView& view) { return view.ListRepositories(); }),
+              IsOkAndHolds(ElementsAre(repository)));
   ASSERT_THAT(put({plain}, {}), IsOk());
-  EXPECT_THAT(View([](StoreView& view) { return view.ListVms(); }), IsOkAndHolds(ElementsAre(plain, elsewhere)));
-  EXPECT_THAT(View([](StoreView& view) { return view.ListRepositories(); }), IsOkAndHolds(IsEmpty()));
+  EXPECT_THAT(View([](StoreView& view) { return view.ListVms(); }),
+              IsOkAndHolds(ElementsAre(plain, elsewhere)));
+  EXPECT_THAT(View([](StoreView& view) { return view.ListRepositories(); }),
+              IsOkAndHolds(IsEmpty()));
 }
 
 TEST_P(StoreContract, AcknowledgedNeverGoesBackButForAnotherExecutor) {
@@ -393,7 +428,10 @@ TEST_P(StoreContract, AcknowledgedNeverGoesBackButForAnotherExecutor) {
   host.executor_id = "first";
   const auto after = [&](BackupStore::Mutation mutation) {
     EXPECT_THAT(CommitAndWait(*store_, std::move(mutation)), IsOk());
-    return View([](StoreView& view) { return view.ListHosts(); }).value().front().acknowledged_sequence;
+    return View([](StoreView& view) { return view.ListHosts(); })
+        .value()
+        .front()
+        .acknowledged_sequence;
   };
   const auto acknowledge = [](int64_t sequence) {
     return [sequence](StoreTransaction& transaction) -> absl::StatusOr<Records> {
@@ -423,7 +461,8 @@ TEST_P(StoreContract, KeepsItsIdentity) {
 
 TEST_P(StoreContract, KeepsASecondControllerOff) {
   EXPECT_THAT(GetParam().open(folder_.path(), clock_),
-              AllOf(StatusIs(absl::StatusCode::kFailedPrecondition, testing::HasSubstr(absl::StrCat(getpid()))),
+              AllOf(StatusIs(absl::StatusCode::kFailedPrecondition,
+                             testing::HasSubstr(absl::StrCat(getpid()))),
                     HasReason("STORE_LOCKED")));
   EXPECT_THAT(PutNow(*store_, MakeRecord(1)), IsOk());  // and does the first no harm
 }

@@ -1,26 +1,29 @@
 #ifndef VMKEEP_TESTS_CONTRACT_STORE_SAMPLE_RECORDS_H_
 #define VMKEEP_TESTS_CONTRACT_STORE_SAMPLE_RECORDS_H_
 
-#include <ostream>
-#include <string>
-#include <utility>
-#include <vector>
-
-#include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
 #include "common/uuid.h"
 #include "controller/domain/backup.h"
 #include "controller/domain/inventory.h"
 #include "controller/domain/states.h"
 #include "controller/store/backup_store.h"
 
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+
+#include <ostream>
+#include <string>
+#include <utility>
+#include <vector>
+
 // Records for tests of whatever stands on a store.
 namespace vmkeep::controller {
 
 inline void PrintTo(const BackupRecord& record, std::ostream* out) {
-  *out << record.id << " \"" << record.name << "\" " << StateName(record.state) << " vm=" << record.vm_uuid
-       << " host=" << record.host_id << " repository=" << record.repository << " epoch=" << record.epoch
-       << " revision=" << record.revision << " created=" << record.create_time << " updated=" << record.update_time;
+  *out << record.id << " \"" << record.name << "\" " << StateName(record.state)
+       << " vm=" << record.vm_uuid << " host=" << record.host_id
+       << " repository=" << record.repository << " epoch=" << record.epoch
+       << " revision=" << record.revision << " created=" << record.create_time
+       << " updated=" << record.update_time;
 }
 
 }  // namespace vmkeep::controller
@@ -28,7 +31,9 @@ inline void PrintTo(const BackupRecord& record, std::ostream* out) {
 namespace vmkeep::controller::test {
 
 // A UUID that is the same in every run: 00000000-0000-4000-8000-<number>.
-inline std::string Uuid(int number) { return absl::StrCat("00000000-0000-4000-8000-", absl::Dec(number, absl::kZeroPad12)); }
+inline std::string Uuid(int number) {
+  return absl::StrCat("00000000-0000-4000-8000-", absl::Dec(number, absl::kZeroPad12));
+}
 
 inline absl::Time At(int seconds) { return absl::FromUnixSeconds(1'750'000'000 + seconds); }
 
@@ -63,7 +68,8 @@ inline BackupQuery LocalQuery() {
 
 // A mutation that puts these.
 inline BackupStore::Mutation Putting(std::vector<BackupRecord> records) {
-  return [records = std::move(records)](StoreTransaction& transaction) -> absl::StatusOr<std::vector<BackupRecord>> {
+  return [records = std::move(records)](
+             StoreTransaction& transaction) -> absl::StatusOr<std::vector<BackupRecord>> {
     std::vector<BackupRecord> put;
     for (const BackupRecord& record : records) {
       absl::StatusOr<BackupRecord> stored = transaction.Put(record);

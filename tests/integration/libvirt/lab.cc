@@ -70,6 +70,11 @@ std::string Run(const std::vector<std::string>& argv) {
   return ran->out;
 }
 
+bool Succeeds(const std::vector<std::string>& argv) {
+  const absl::StatusOr<process::RunResult> ran = process::RunToEnd(argv, kCommandTimeout);
+  return ran.ok() && ran->exit_status.ok();
+}
+
 std::string Virsh(std::vector<std::string> arguments) {
   std::vector<std::string> argv = {"virsh", "-q", "-c", "qemu:///system"};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
@@ -110,7 +115,7 @@ BareVm::BareVm(bool plain)
 BareVm::~BareVm() {
   // The test may have ended either already.
   for (const char* verb : {"destroy", "undefine"}) {
-    (void)process::RunToEnd({"virsh", "-q", "-c", "qemu:///system", verb, uuid_}, kCommandTimeout);
+    (void)Succeeds({"virsh", "-q", "-c", "qemu:///system", verb, uuid_});
   }
 }
 

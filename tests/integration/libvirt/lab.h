@@ -14,6 +14,8 @@ namespace vmkeep::executor::lab {
 
 // Runs a program and gives its output.
 std::string Run(const std::vector<std::string>& argv);
+// Whether it succeeds, for what is asked until it does, or does not any more.
+bool Succeeds(const std::vector<std::string>& argv);
 std::string Virsh(std::vector<std::string> arguments);
 // Runs a script of tools/lab.
 std::string Tool(const std::string& name, std::vector<std::string> arguments);

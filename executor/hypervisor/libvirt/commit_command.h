@@ -1,5 +1,5 @@
-#ifndef VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_OFFLINE_H_
-#define VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_OFFLINE_H_
+#ifndef VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_COMMIT_COMMAND_H_
+#define VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_COMMIT_COMMAND_H_
 
 #include <string>
 #include <vector>
@@ -17,4 +17,4 @@ absl::Status CheckCommittable(const OverlayDisk& disk);
 
 }  // namespace vmkeep::executor::libvirt
 
-#endif  // VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_OFFLINE_H_
+#endif  // VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_COMMIT_COMMAND_H_
