@@ -45,6 +45,7 @@ class Session {
   bool more_was_read_ = false;  // of stdin than the request
   Mutex mu_;
   bool answered_ ABSL_GUARDED_BY(mu_) = false;
+  int64_t reported_bytes_ ABSL_GUARDED_BY(mu_) = -1;
 };
 
 }  // namespace vmkeep::worker

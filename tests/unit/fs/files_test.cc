@@ -15,6 +15,7 @@
 
 #include "common/fs/errors.h"
 #include "tests/support/fail_syscall.h"
+#include "tests/support/scoped_mount.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -136,11 +137,9 @@ TEST_F(FilesTest, AMountPointIsToldFromAFolder) {
 TEST_F(FilesTest, ABindMountOfTheSameFileSystemIsAMountPoint) {
   std::filesystem::create_directories(temp_.path("from"));
   std::filesystem::create_directories(temp_.path("to"));
-  if (mount(temp_.path("from").c_str(), temp_.path("to").c_str(), nullptr, MS_BIND, nullptr) != 0) {
-    GTEST_SKIP() << "mount needs root";
-  }
+  const test::ScopedMount bound(temp_.path("from"), temp_.path("to"), nullptr, MS_BIND, nullptr);
+  if (!bound.mounted()) GTEST_SKIP() << "mount needs root";
   EXPECT_THAT(IsMountPoint(*OpenRoot(temp_.path("to"))), IsOkAndHolds(true));
-  umount2(temp_.path("to").c_str(), MNT_DETACH);
 }
 
 TEST_F(FilesTest, SpaceIsWhatTheKernelSays) {

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "common/fs/files.h"
+#include "tests/support/scoped_mount.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -78,10 +79,11 @@ TEST_F(RemoveTreeTest, AFileSystemMountedInsideIsNotEmptied) {
   TempDir other;
   ASSERT_TRUE(test::WriteFile(other.path("precious"), "x"));
   create_directories(temp_.path("backup/mounted"));
-  const std::string target = temp_.path("backup/mounted");
-  if (mount(other.path().c_str(), target.c_str(), nullptr, MS_BIND, nullptr) != 0) GTEST_SKIP() << "mount needs root";
-  EXPECT_THAT(RemoveTree(dir_, "backup"), ::testing::Not(IsOk()));
-  umount2(target.c_str(), MNT_DETACH);
+  {
+    const test::ScopedMount bound(other.path(), temp_.path("backup/mounted"), nullptr, MS_BIND, nullptr);
+    if (!bound.mounted()) GTEST_SKIP() << "mount needs root";
+    EXPECT_THAT(RemoveTree(dir_, "backup"), ::testing::Not(IsOk()));
+  }
   EXPECT_TRUE(exists(other.path("precious")));
   EXPECT_THAT(RemoveTree(dir_, "backup"), IsOkAndHolds(true));
 }

@@ -18,6 +18,7 @@
 #include "common/error.h"
 #include "common/process/process.h"
 #include "tests/support/fail_syscall.h"
+#include "tests/support/scoped_mount.h"
 #include "tests/unit/worker/worker_fixture.h"
 
 namespace vmkeep::worker {
@@ -176,13 +177,13 @@ TEST_F(CopyTest, CancelInTheMiddleStopsAndLeavesNothing) {
 }
 
 TEST_F(CopyTest, AFullDiskIsSaidToBeFull) {
-  if (mount("none", root_.path().c_str(), "tmpfs", 0, "size=8m") != 0) GTEST_SKIP() << "mount needs root";
+  const test::ScopedMount tmpfs("none", root_.path(), "tmpfs", 0, "size=8m");
+  if (!tmpfs.mounted()) GTEST_SKIP() << "mount needs root";
   SetUp();  // the marker again, on the small one
   EXPECT_THAT(CopyOf(MakeSource(RandomBytes(32 << 20, 1))),
               AllOf(StatusIs(absl::StatusCode::kResourceExhausted), HasReason("REPOSITORY_FULL")));
   ExpectNothingLeft();
   EXPECT_THAT(CopyOf(MakeSource(RandomBytes(1 << 20, 1))), IsOk());  // the room came back
-  umount2(root_.path().c_str(), MNT_DETACH);
 }
 
 TEST_F(CopyTest, AReadErrorIsSaidWithItsOffset) {

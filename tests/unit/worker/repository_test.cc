@@ -18,6 +18,7 @@
 #include "common/fs/errors.h"
 #include "executor/worker/errors.h"
 #include "tests/support/fail_syscall.h"
+#include "tests/support/scoped_mount.h"
 #include "tests/unit/worker/worker_fixture.h"
 
 namespace vmkeep::worker {
@@ -193,11 +194,11 @@ TEST_F(RepositoryTest, InitOfAPlainFolderNeedsToBeAllowed) {
 
 TEST_F(RepositoryTest, InitOfAMountPointNeedsNoLeave) {
   test::TempDir mounted;
-  if (mount("none", mounted.path().c_str(), "tmpfs", 0, "size=1m") != 0) GTEST_SKIP() << "mount needs root";
+  const test::ScopedMount tmpfs("none", mounted.path(), "tmpfs", 0, "size=1m");
+  if (!tmpfs.mounted()) GTEST_SKIP() << "mount needs root";
   v1::Request request;
   request.mutable_init_repository()->mutable_repository()->set_root(mounted.path());
   EXPECT_THAT(Run(request), IsOk());
-  umount2(mounted.path().c_str(), MNT_DETACH);
 }
 
 TEST_F(RepositoryTest, OfManyInitsAtOnceOneMarkerWins) {
@@ -222,15 +223,13 @@ TEST_F(RepositoryTest, OfManyInitsAtOnceOneMarkerWins) {
 
 TEST_F(RepositoryTest, AReadOnlyMountIsSaidToBeOne) {
   test::TempDir mounted;
-  if (mount(root_.path().c_str(), mounted.path().c_str(), nullptr, MS_BIND, nullptr) != 0 ||
-      mount(nullptr, mounted.path().c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr) != 0) {
-    GTEST_SKIP() << "mount needs root";
-  }
+  const test::ScopedMount bound(root_.path(), mounted.path(), nullptr, MS_BIND, nullptr);
+  const test::ScopedMount read_only(root_.path(), mounted.path(), nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr);
+  if (!bound.mounted() || !read_only.mounted()) GTEST_SKIP() << "mount needs root";
   v1::Request request;
   *request.mutable_probe()->mutable_repository() = Repository();
   request.mutable_probe()->mutable_repository()->set_root(mounted.path());
   EXPECT_THAT(Run(request), AllOf(StatusIs(absl::StatusCode::kFailedPrecondition), HasReason("REPOSITORY_NOT_WRITABLE")));
-  umount2(mounted.path().c_str(), MNT_DETACH);
 }
 
 TEST_F(RepositoryTest, ALinkInPlaceOfOurFolderIsNotFollowed) {
