@@ -23,14 +23,14 @@ namespace vmkeep::executor::libvirt {
 // What a call may use while it runs.
 class Access {
  public:
-  Access(virConnectPtr connection, const std::atomic<bool>& given_up)
+  Access(virConnect* connection, const std::atomic<bool>& given_up)
       : connection_(connection), given_up_(given_up) {}
-  virConnectPtr get() const { return connection_; }
+  virConnect* get() const { return connection_; }
   // The caller has gone on without the answer: change nothing any more.
   bool given_up() const { return given_up_; }
 
  private:
-  virConnectPtr const connection_;
+  virConnect* const connection_;
   const std::atomic<bool>& given_up_;
 };
 
@@ -68,11 +68,10 @@ class Connection {
                          std::function<absl::StatusOr<T>(const Access&)> work,
                          absl::Duration extra = absl::ZeroDuration()) {
     auto result = std::make_shared<absl::StatusOr<T>>(absl::UnknownError("did not run"));
-    const absl::Status ran =
-        Run(doing, extra, [result, work = std::move(work)](const Access& access) {
-          *result = work(access);
-          return result->status();
-        });
+    absl::Status ran = Run(doing, extra, [result, work = std::move(work)](const Access& access) {
+      *result = work(access);
+      return result->status();
+    });
     if (!ran.ok()) return ran;  // *result may still be written to
     return *std::move(result);
   }
@@ -84,7 +83,15 @@ class Connection {
  private:
   Connection(Options options, std::shared_ptr<Bulletin> bulletin);
 
+  // What the keeper has to do next.
+  struct Duty {
+    bool stop = false;
+    bool reconnect = false;
+    std::shared_ptr<Session> old;  // to be closed before
+    std::function<void()> tell;    // null: nothing to tell
+  };
   void Keep();
+  Duty AwaitDuty(absl::Duration next_try);
   void TakeNewSession(absl::StatusOr<std::shared_ptr<Session>> opened);
   bool NeedsSession() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(bulletin_->mu);
   absl::StatusOr<std::shared_ptr<Session>> Current();

@@ -18,6 +18,8 @@ namespace {
 constexpr int kMaxChain = 256;
 constexpr char kAgentName[] = "org.qemu.guest_agent.0";
 
+bool Has(pugi::xml_node node, const char* child) { return !node.child(child).empty(); }
+
 std::vector<ChainLink> ParseChain(pugi::xml_node disk) {
   std::vector<ChainLink> chain;
   pugi::xml_node link = disk.child("backingStore");
@@ -47,12 +49,12 @@ DiskXml ParseDisk(pugi::xml_node node) {
   disk.format = node.child("driver").attribute("type").value();
   disk.source = source.attribute("file").value();
   disk.empty = !source || source.attributes_begin() == source.attributes_end();
-  disk.readonly = bool(node.child("readonly"));
-  disk.shareable = bool(node.child("shareable"));
-  disk.transient = bool(node.child("transient"));
-  disk.encrypted = node.child("encryption") || source.child("encryption");
-  disk.data_store = bool(source.child("dataStore"));
-  disk.slice = bool(source.child("slices"));
+  disk.readonly = Has(node, "readonly");
+  disk.shareable = Has(node, "shareable");
+  disk.transient = Has(node, "transient");
+  disk.encrypted = Has(node, "encryption") || Has(source, "encryption");
+  disk.data_store = Has(source, "dataStore");
+  disk.slice = Has(source, "slices");
   disk.backing = ParseChain(node);
   disk.mirror = ParseMirror(node);
   return disk;
@@ -174,6 +176,13 @@ std::vector<OverlayDisk> OverlaysIn(const DomainXml& domain) {
   return overlays;
 }
 
+std::vector<std::string> OverlayFilesOf(const std::vector<OverlayDisk>& disks) {
+  std::vector<std::string> files;
+  files.reserve(disks.size());
+  for (const OverlayDisk& disk : disks) files.push_back(disk.overlay);
+  return files;
+}
+
 absl::StatusOr<bool> Names(absl::string_view xml, absl::string_view path) {
   pugi::xml_document document;
   VMKEEP_RETURN_IF_ERROR(ParseXml(xml, "domain", document));
@@ -182,7 +191,7 @@ absl::StatusOr<bool> Names(absl::string_view xml, absl::string_view path) {
     return std::any_of(node.attributes_begin(), node.attributes_end(),
                        [&](pugi::xml_attribute attribute) { return attribute.value() == path; });
   });
-  return bool(found);
+  return !found.empty();
 }
 
 absl::StatusOr<bool> SameButForImages(absl::string_view xml, absl::string_view other,

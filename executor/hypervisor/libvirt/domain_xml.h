@@ -68,6 +68,9 @@ absl::StatusOr<DomainXml> ParseDomain(absl::string_view xml);
 // not tell it.
 std::vector<OverlayDisk> OverlaysIn(const DomainXml& domain);
 
+// Their files, as an error names them.
+std::vector<std::string> OverlayFilesOf(const std::vector<OverlayDisk>& disks);
+
 // Whether any attribute or text of the XML is this path. kInvalidArgument when the text is no XML.
 absl::StatusOr<bool> Names(absl::string_view xml, absl::string_view path);
 

@@ -18,16 +18,18 @@ struct Closer {
   }
 };
 
+// What libvirt allocates for its caller, C's way.
 struct CFree {
-  void operator()(char* text) const noexcept {
-    std::free(text);
-  }  // NOLINT(cppcoreguidelines-no-malloc): libvirt's
+  void operator()(void* memory) const noexcept {
+    std::free(memory);  // NOLINT(cppcoreguidelines-no-malloc)
+  }
 };
 
 using ConnectionHandle = std::unique_ptr<virConnect, Closer<&virConnectClose>>;
 using DomainHandle = std::unique_ptr<virDomain, Closer<&virDomainFree>>;
 using SnapshotHandle = std::unique_ptr<virDomainSnapshot, Closer<&virDomainSnapshotFree>>;
 using CText = std::unique_ptr<char, CFree>;
+using DomainList = std::unique_ptr<virDomainPtr, CFree>;
 
 }  // namespace vmkeep::executor::libvirt
 

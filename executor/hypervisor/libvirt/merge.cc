@@ -82,7 +82,7 @@ absl::Status LibvirtHypervisor::StartMerge(const OverlayDisk& disk) {
     }
     return absl::OkStatus();
   };
-  const absl::Status started =
+  absl::Status started =
       connection_->Run(absl::StrCat("start the merge of ", disk.target), {}, work);
   if (started.ok() || absl::IsNotFound(started) || absl::IsUnavailable(started)) return started;
   // Somebody was faster, with the start or with the whole merge.
@@ -106,8 +106,7 @@ absl::Status LibvirtHypervisor::Pivot(const OverlayDisk& disk) {
     }
     return absl::OkStatus();
   };
-  const absl::Status ended =
-      connection_->Run(absl::StrCat("end the merge of ", disk.target), {}, work);
+  absl::Status ended = connection_->Run(absl::StrCat("end the merge of ", disk.target), {}, work);
   if (libvirt::LibvirtCode(ended) == VIR_ERR_BLOCK_COPY_ACTIVE) {
     return error::MergeNotReady(disk.target);
   }

@@ -27,12 +27,6 @@ using libvirt::Access;
 using libvirt::DomainHandle;
 using libvirt::VmLook;
 
-std::vector<std::string> OverlaysNamed(const std::vector<OverlayDisk>& disks) {
-  std::vector<std::string> files;
-  for (const OverlayDisk& disk : disks) files.push_back(disk.overlay);
-  return files;
-}
-
 // Our overlays that the XML names, wherever in it.
 absl::StatusOr<std::vector<std::string>> NamedIn(const std::string& xml,
                                                  const std::vector<OverlayDisk>& disks) {
@@ -69,7 +63,7 @@ absl::Status CheckRestored(const VmLook& look, const VmDescription& before,
   if (look.live) VMKEEP_RETURN_IF_ERROR(CheckDisks(look, *look.live, disks, "running VM"));
   if (look.inactive) VMKEEP_RETURN_IF_ERROR(CheckDisks(look, *look.inactive, disks, "definition"));
   if (look.inactive_xml != before.inactive_xml) {
-    return NotRestored(look, OverlaysNamed(disks),
+    return NotRestored(look, libvirt::OverlayFilesOf(disks),
                        "all disks are merged, but the definition is not what it was: somebody "
                        "changed it meanwhile; compare it with the one in the backup, then remove "
                        "the overlays");
@@ -89,7 +83,7 @@ absl::Status MayDefine(const VmLook& look, const VmDescription& before,
   VMKEEP_ASSIGN_OR_RETURN(const bool same,
                           libvirt::SameButForImages(look.inactive_xml, before.inactive_xml, disks));
   if (same) return absl::OkStatus();
-  return NotRestored(look, OverlaysNamed(disks),
+  return NotRestored(look, libvirt::OverlayFilesOf(disks),
                      "the definition names it and was changed by somebody meanwhile: set the "
                      "disks' sources back with `virsh edit`");
 }

@@ -31,6 +31,13 @@ void StartEventLoop() {
   });
 }
 
+// libvirt calls it back by the type that belongs to the event.
+template <typename Callback>
+virConnectDomainEventGenericCallback Generic(Callback* callback) {
+  return reinterpret_cast<virConnectDomainEventGenericCallback>(
+      reinterpret_cast<void (*)()>(callback));
+}
+
 struct Subscription {
   std::shared_ptr<Bulletin> bulletin;
   std::shared_ptr<std::atomic<bool>> dead;
@@ -87,8 +94,8 @@ bool Session::Listen(const std::shared_ptr<Bulletin>& bulletin) {
   }
   close_watched_ = true;
   const std::array<std::pair<int, virConnectDomainEventGenericCallback>, 2> wanted = {{
-      {VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK(OnLifecycle)},
-      {VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2, VIR_DOMAIN_EVENT_CALLBACK(OnBlockJob)},
+      {VIR_DOMAIN_EVENT_ID_LIFECYCLE, Generic(OnLifecycle)},
+      {VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2, Generic(OnBlockJob)},
   }};
   for (const auto& [event, callback] : wanted) {
     auto* to = new Subscription{bulletin, dead_};

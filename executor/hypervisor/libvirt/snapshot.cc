@@ -127,7 +127,7 @@ absl::StatusOr<std::string> LibvirtHypervisor::WhyNoFreeze(const std::string& vm
 absl::StatusOr<SnapshotResult> LibvirtHypervisor::SnapshotFrozen(const SnapshotPlan& plan) {
   const absl::Time instant = clock_.Now();
   const absl::Duration began = clock_.Monotonic();
-  const absl::Status created = CreateSnapshot(plan, /*quiesce=*/true);
+  absl::Status created = CreateSnapshot(plan, /*quiesce=*/true);
   if (created.ok()) {
     const absl::Duration took = clock_.Monotonic() - began;
     VMKEEP_RETURN_IF_ERROR(VerifyOnOverlays(plan));
@@ -187,9 +187,7 @@ absl::Status LibvirtHypervisor::VerifyOnOverlays(const SnapshotPlan& plan) {
       if (found == nullptr || found->source != disk.overlay) missing.push_back(disk.target);
     }
     if (missing.empty()) return absl::OkStatus();
-    std::vector<std::string> files;
-    for (const OverlayDisk& disk : plan.disks) files.push_back(disk.overlay);
-    return error::VmOnOverlay(look->now().name, files,
+    return error::VmOnOverlay(look->now().name, libvirt::OverlayFilesOf(plan.disks),
                               absl::StrCat("libvirt made the snapshot, but disk ",
                                            absl::StrJoin(missing, ", "), " is not on its overlay"));
   });
