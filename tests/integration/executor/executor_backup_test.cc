@@ -156,13 +156,12 @@ TEST_F(ExecutorBackupTest, ScrubRemovesThePublishedBackupAndMayBeRepeated) {
   ASSERT_TRUE(executor_.StartTask(backup).ok());
   ASSERT_EQ(executor_.ReadEnd(backup.task()).outcome(), exec::TaskEnded::DONE);
   ASSERT_TRUE(std::filesystem::exists(executor_.PublishedFolder(backup.backup())));
-  exec::StartTaskRequest scrub = executor_.NewScrub(backup);
   for (int time = 0; time < 2; ++time) {
+    exec::StartTaskRequest scrub = executor_.NewScrub(backup);
+    scrub.mutable_task()->set_epoch(backup.task().epoch() + 1 + time);
     ASSERT_TRUE(executor_.StartTask(scrub).ok());
     EXPECT_THAT(Story(executor_.ReadToEnd(scrub.task())).back(), "DONE");
     EXPECT_FALSE(std::filesystem::exists(executor_.PublishedFolder(backup.backup())));
-    scrub = executor_.NewScrub(scrub.has_scrub() ? backup : scrub);
-    scrub.mutable_task()->set_epoch(backup.task().epoch() + 2 + time);
   }
   EXPECT_THAT(executor_.Leftovers(), IsEmpty());
 }

@@ -1,6 +1,5 @@
 #include "tests/integration/executor/executor_process.h"
 
-#include "common/channel.h"
 #include "common/clock.h"
 #include "common/digest/digest.h"
 #include "common/manifest/manifest.h"
@@ -11,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include <grpcpp/client_context.h>
+#include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -32,9 +32,6 @@ void SetDeadline(grpc::ClientContext& context) {
 
 ExecutorProcess::ExecutorProcess() {
   for (int slot : {1, 2}) std::filesystem::create_directory(repository(slot));
-  auto channel = Dial(address(), {});
-  EXPECT_THAT(channel, IsOk());
-  stub_ = exec::ExecutorService::NewStub(*channel);
 }
 
 std::string ExecutorProcess::address() const { return "unix:" + folder_.path("executor.sock"); }
@@ -65,6 +62,7 @@ void ExecutorProcess::Start(std::vector<std::string> flags) {
        .with_stdin = false});
   ASSERT_THAT(spawned, IsOk());
   process_ = *std::move(spawned);
+  Connect();
   const absl::Duration until = RealClock().Monotonic() + kPatience;
   grpc::Status status;
   do {
@@ -78,6 +76,19 @@ void ExecutorProcess::Start(std::vector<std::string> flags) {
   } while (!status.ok() && RealClock().Monotonic() < until);
   ASSERT_TRUE(status.ok()) << status.error_message();
   InitRepositories();
+}
+
+void ExecutorProcess::Connect() {
+  const absl::Duration until = RealClock().Monotonic() + kPatience;
+  while (!std::filesystem::exists(folder_.path("executor.sock")) &&
+         RealClock().Monotonic() < until) {
+    RealClock().WaitFor(absl::Milliseconds(10), {});
+  }
+  // A channel of its own: a shared one would still wait after the last executor's end.
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  stub_ = exec::ExecutorService::NewStub(
+      grpc::CreateCustomChannel(address(), grpc::InsecureChannelCredentials(), arguments));
 }
 
 void ExecutorProcess::InitRepositories() {
@@ -97,6 +108,7 @@ void ExecutorProcess::InitRepositories() {
 void ExecutorProcess::Kill() {
   process_->Kill();
   ASSERT_TRUE(process_->Wait(kPatience).has_value());
+  std::filesystem::remove(folder_.path("executor.sock"));
 }
 
 process::ExitStatus ExecutorProcess::Stop() {

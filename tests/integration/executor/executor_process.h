@@ -71,6 +71,7 @@ class ExecutorProcess {
 
  private:
   std::vector<std::string> Argv(std::vector<std::string> flags) const;
+  void Connect();
   void InitRepositories();
 
   TempDir folder_;
