@@ -64,13 +64,13 @@ absl::StatusOr<bool> TaskManager::Cancel(const TaskId& task) {
 bool TaskManager::Lives(const std::string& task_id) {
   MutexLock lock(&mu_);
   const auto found = tasks_.lower_bound({task_id, 0});
-  return found != tasks_.end() && found->first.id == task_id;
+  return found != tasks_.end() && found->first.id == task_id && !found->second.run->ended();
 }
 
 std::unique_ptr<TaskManager::VmHold> TaskManager::Hold(const std::string& vm_uuid,
                                                        const std::string& what) {
   MutexLock lock(&mu_);
-  if (draining_ || !busy_.emplace(vm_uuid, what).second) return nullptr;
+  if (draining_ || !busy_.emplace(vm_uuid, Busy{nullptr, what}).second) return nullptr;
   return std::make_unique<VmHold>(*this, vm_uuid);
 }
 
@@ -97,10 +97,11 @@ absl::Status TaskManager::Take(const std::shared_ptr<TaskRun>& run) {
   MutexLock lock(&mu_);
   joined.swap(finished_);
   if (draining_) return error::ExecutorStopped();
-  const auto [at, taken] = busy_.emplace(
-      record.vm_uuid,
-      absl::StrCat("the ", TaskKindName(record.kind), " of backup ", record.backup_id));
-  if (!taken) return error::VmBusy(record.vm_uuid, at->second);
+  Busy& busy = busy_[record.vm_uuid];
+  // One that ended has only its thread to end: its controller may know already and go on.
+  const bool free = busy.with_what.empty() || (busy.run != nullptr && busy.run->ended());
+  if (!free) return error::VmBusy(record.vm_uuid, busy.with_what);
+  busy = {run, absl::StrCat("the ", TaskKindName(record.kind), " of backup ", record.backup_id)};
   tasks_[record.task] = {run, {}};
   return absl::OkStatus();
 }
@@ -120,13 +121,18 @@ void TaskManager::Remove(const TaskRun& run) {
     if (found->second.thread.joinable()) finished_.push_back(std::move(found->second.thread));
     tasks_.erase(found);
   }
-  busy_.erase(run.record().vm_uuid);
+  Free(run.record().vm_uuid, &run);
   changed_.NotifyAll();
 }
 
 void TaskManager::Release(const std::string& vm_uuid) {
   MutexLock lock(&mu_);
-  busy_.erase(vm_uuid);
+  Free(vm_uuid, nullptr);
+}
+
+void TaskManager::Free(const std::string& vm_uuid, const TaskRun* owner) {
+  const auto found = busy_.find(vm_uuid);
+  if (found != busy_.end() && found->second.run.get() == owner) busy_.erase(found);
 }
 
 std::vector<std::shared_ptr<TaskRun>> TaskManager::Running() {

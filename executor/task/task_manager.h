@@ -68,12 +68,19 @@ class TaskManager {
     std::shared_ptr<TaskRun> run;
     std::jthread thread;
   };
+  // Who works on a VM: a task, or none while a VmHold has it.
+  struct Busy {
+    std::shared_ptr<TaskRun> run;
+    std::string with_what;  // in words
+  };
 
   // Takes the VM for the task; VM_BUSY.
   absl::Status Take(const std::shared_ptr<TaskRun>& run) ABSL_LOCKS_EXCLUDED(mu_);
   void Launch(const std::shared_ptr<TaskRun>& run, TaskEvent first) ABSL_LOCKS_EXCLUDED(mu_);
   void Remove(const TaskRun& run) ABSL_LOCKS_EXCLUDED(mu_);
   void Release(const std::string& vm_uuid) ABSL_LOCKS_EXCLUDED(mu_);
+  // Gives the VM back, unless another has it by now.
+  void Free(const std::string& vm_uuid, const TaskRun* owner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::vector<std::shared_ptr<TaskRun>> Running() ABSL_LOCKS_EXCLUDED(mu_);
   std::shared_ptr<TaskRun> NewRun(KnownTask task);
 
@@ -86,8 +93,8 @@ class TaskManager {
   CondVar changed_;
   bool draining_ ABSL_GUARDED_BY(mu_) = false;
   std::map<TaskId, Entry> tasks_ ABSL_GUARDED_BY(mu_);
-  std::map<std::string, std::string> busy_ ABSL_GUARDED_BY(mu_);  // VM -> with what, in words
-  std::vector<std::jthread> finished_ ABSL_GUARDED_BY(mu_);       // to be joined
+  std::map<std::string, Busy> busy_ ABSL_GUARDED_BY(mu_);    // by VM
+  std::vector<std::jthread> finished_ ABSL_GUARDED_BY(mu_);  // to be joined
 };
 
 }  // namespace vmkeep::executor
