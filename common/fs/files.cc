@@ -132,6 +132,14 @@ absl::Status Rename(const Fd& from_dir, const std::string& from, const Fd& to_di
   return absl::OkStatus();
 }
 
+absl::Status RemoveIfEmpty(const Fd& dir, const std::string& name) {
+  VMKEEP_RETURN_IF_ERROR(CheckPlain(name));
+  if (unlinkat(dir.get(), name.c_str(), AT_REMOVEDIR) == 0) return absl::OkStatus();
+  // POSIX allows EEXIST for a folder that is not empty.
+  if (errno == ENOTEMPTY || errno == EEXIST || errno == ENOENT) return absl::OkStatus();
+  return error::FromErrno(errno, "cannot remove", name);
+}
+
 absl::Status Unlink(const Fd& dir, const std::string& name) {
   VMKEEP_RETURN_IF_ERROR(CheckPlain(name));
   if (unlinkat(dir.get(), name.c_str(), 0) != 0 && errno != ENOENT) {

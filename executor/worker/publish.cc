@@ -166,7 +166,7 @@ class Publication {
     const absl::Time now = absl::Now();
     manifest_.mutable_publish_time()->set_seconds(absl::ToUnixSeconds(now));
     VMKEEP_ASSIGN_OR_RETURN(const std::string text, manifest::Serialize(manifest_));
-    VMKEEP_RETURN_IF_ERROR(fs::WriteFile(folder_, manifest::kFileName, text, 0400));
+    VMKEEP_RETURN_IF_ERROR(fs::WriteFile(folder_, manifest::kFileName, text, 0600));
     return fs::Sync(incoming_, ".incoming");
   }
 
@@ -207,9 +207,14 @@ class Publication {
     if (file.from_case() == v1::SmallFile::kPath) {
       VMKEEP_ASSIGN_OR_RETURN(content, ReadFromHost(file.path()));
     }
+<<<<<<< HEAD
     VMKEEP_RETURN_IF_ERROR(fs::WriteFile(folder_, file.file(), content, 0400));
     Describe(file.file(), file.role(), static_cast<int64_t>(content.size()),
              digest::ToHex(digest::Hash(content)));
+=======
+    VMKEEP_RETURN_IF_ERROR(fs::WriteFile(folder_, file.file(), content, 0600));
+    Describe(file.file(), file.role(), static_cast<int64_t>(content.size()), digest::ToHex(digest::Hash(content)));
+>>>>>>> main
     return absl::OkStatus();
   }
 

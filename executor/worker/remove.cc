@@ -31,6 +31,7 @@ absl::StatusOr<bool> ScrubBackup(const RepositoryRoot& root, const v1::Scrub& jo
   VMKEEP_ASSIGN_OR_RETURN(const bool published, fs::Exists(*vm, job.backup_id()));
   if (!published) {
     VMKEEP_RETURN_IF_ERROR(fs::Sync(*vm, job.vm_uuid()));
+    VMKEEP_RETURN_IF_ERROR(root.RemoveVmIfEmpty(job.vm_uuid()));
     return left_over;
   }
   VMKEEP_RETURN_IF_ERROR(context->CheckCancelled());
@@ -39,6 +40,7 @@ absl::StatusOr<bool> ScrubBackup(const RepositoryRoot& root, const v1::Scrub& jo
   VMKEEP_RETURN_IF_ERROR(fs::Sync(*vm, job.vm_uuid()));
   VMKEEP_RETURN_IF_ERROR(fs::Sync(scrub, ".scrub"));
   VMKEEP_RETURN_IF_ERROR(RemoveAndFlush(scrub, away).status());
+  VMKEEP_RETURN_IF_ERROR(root.RemoveVmIfEmpty(job.vm_uuid()));
   return true;
 }
 

@@ -172,6 +172,12 @@ absl::StatusOr<std::optional<fs::Fd>> RepositoryRoot::FindVm(const std::string& 
   return Wrap(folder.status());
 }
 
+absl::Status RepositoryRoot::RemoveVmIfEmpty(const std::string& vm_uuid) const {
+  VMKEEP_ASSIGN_OR_RETURN(const fs::Fd backups, Folder(""));
+  VMKEEP_RETURN_IF_ERROR(Wrap(fs::RemoveIfEmpty(backups, vm_uuid)));
+  return Wrap(fs::Sync(backups, "vmkeep"));
+}
+
 absl::StatusOr<fs::Space> RepositoryRoot::Space() const {
   absl::StatusOr<fs::Space> space = fs::GetSpace(dir_);
   if (!space.ok()) return Wrap(space.status());

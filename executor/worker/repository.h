@@ -40,6 +40,8 @@ class RepositoryRoot {
   absl::StatusOr<fs::Fd> Vm(const std::string& vm_uuid) const;
   // A VM's folder; nothing when it has none. Makes nothing.
   absl::StatusOr<std::optional<fs::Fd>> FindVm(const std::string& vm_uuid) const;
+  // Flushed. With its last backup the VM leaves no trace; one with backups stays.
+  absl::Status RemoveVmIfEmpty(const std::string& vm_uuid) const;
   absl::StatusOr<fs::Space> Space() const;
 
   // An error of common/fs as one of this repository.

@@ -31,6 +31,16 @@ class RemoveTreeTest : public testing::Test {
   const Fd dir_;
 };
 
+TEST_F(RemoveTreeTest, RemoveIfEmptyTakesAnEmptyFolderOnly) {
+  create_directories(temp_.path("empty"));
+  create_directories(temp_.path("full/entry"));
+  EXPECT_THAT(RemoveIfEmpty(dir_, "empty"), IsOk());
+  EXPECT_THAT(RemoveIfEmpty(dir_, "full"), IsOk());
+  EXPECT_THAT(RemoveIfEmpty(dir_, "absent"), IsOk());
+  EXPECT_FALSE(exists(temp_.path("empty")));
+  EXPECT_TRUE(exists(temp_.path("full/entry")));
+}
+
 TEST_F(RemoveTreeTest, RemovesThatTreeAndNothingElse) {
   create_directories(temp_.path("backup/sub/sub"));
   create_directories(temp_.path("backup2"));

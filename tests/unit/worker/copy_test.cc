@@ -82,8 +82,8 @@ TEST_F(CopyTest, TheBytesAndTheirDigests) {
     ExpectSame(source, result);
     EXPECT_EQ(result.data_bytes(), static_cast<int64_t>(size));
   }
-  EXPECT_EQ(StatOf(Incoming("disk-vda.raw")).st_mode & 0777, 0400u);
-  EXPECT_EQ(StatOf(Incoming("disk-vda.raw.sha256")).st_mode & 0777, 0400u);
+  EXPECT_EQ(StatOf(Incoming("disk-vda.raw")).st_mode & 0777, 0600u);
+  EXPECT_EQ(StatOf(Incoming("disk-vda.raw.sha256")).st_mode & 0777, 0600u);
   EXPECT_EQ(StatOf(Incoming()).st_mode & 0777, 0700u);
 }
 

@@ -59,7 +59,7 @@ TEST_F(PublishTest, TheFolderIsWhatTheManifestSays) {
   EXPECT_EQ(manifest.files(1).role(), "domain");
   EXPECT_EQ(StatOf(Published()).st_mode & 0777, 0700u);
   for (const std::string& name : Tree(Published()))
-    EXPECT_EQ(StatOf(Published(name)).st_mode & 0777, 0400u) << name;
+    EXPECT_EQ(StatOf(Published(name)).st_mode & 0777, 0600u) << name;
 
   int64_t blocks = 0;
   for (const std::string& name : Tree(Published()))

@@ -49,6 +49,12 @@ TEST_F(RemoveTest, ScrubRemovesExactlyOneBackup) {
   EXPECT_THAT(Tree(root_.path("vmkeep/.scrub")), IsEmpty());
 }
 
+TEST_F(RemoveTest, ScrubOfTheLastBackupLeavesNoFolderOfTheVm) {
+  ASSERT_THAT(MakeBackup(), IsOk());
+  ASSERT_THAT(Run(ScrubRequest()), IsOk());
+  EXPECT_FALSE(exists(root_.path("vmkeep/") + kVm));
+}
+
 TEST_F(RemoveTest, ScrubAgainIsSuccessAndSaysSo) {
   ASSERT_THAT(MakeBackup(), IsOk());
   ASSERT_THAT(Run(ScrubRequest()), IsOk());

@@ -1,0 +1,59 @@
+#include "executor/hypervisor/errors.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/error.h"
+
+namespace vmkeep::executor::error {
+
+using absl::StatusCode;
+using absl::StrCat;
+
+absl::Status VmNotFound(absl::string_view vm) {
+  return WithResource(MakeError(StatusCode::kNotFound, "VM_NOT_FOUND", StrCat("there is no VM ", vm, " on this host")),
+                      "vm", vm);
+}
+
+absl::Status VmBusy(absl::string_view vm, absl::string_view with_what) {
+  return MakeError(StatusCode::kUnavailable, "VM_BUSY",
+                   StrCat("VM ", vm, " is busy with ", with_what, ": try again when that has ended"));
+}
+
+absl::Status CannotBackUp(absl::string_view vm, absl::string_view why_and_remedy) {
+  return MakeError(StatusCode::kFailedPrecondition, "CANNOT_BACK_UP",
+                   StrCat("VM ", vm, " cannot be backed up: ", why_and_remedy));
+}
+
+absl::Status VmOnOverlay(absl::string_view vm, const std::vector<std::string>& files, absl::string_view remedy) {
+  const std::string list = absl::StrJoin(files, ", ");
+  return WithPrecondition(
+      MakeError(StatusCode::kFailedPrecondition, "VM_ON_OVERLAY",
+                StrCat("VM ", vm, " still runs on an overlay of an earlier backup (", list, "): ", remedy),
+                {{"files", list}}),
+      "VM_ON_OVERLAY", vm, remedy);
+}
+
+absl::Status MergeNotReady(absl::string_view target) {
+  return MakeError(StatusCode::kUnavailable, "MERGE_NOT_READY", StrCat("the merge of ", target, " is not ready yet"));
+}
+
+absl::Status MergeFailed(absl::string_view target, absl::string_view why) {
+  return MakeError(StatusCode::kUnavailable, "MERGE_FAILED", StrCat("the merge of ", target, " failed: ", why));
+}
+
+absl::Status QuiesceFailed(absl::string_view vm, absl::string_view why) {
+  return MakeError(StatusCode::kFailedPrecondition, "QUIESCE_FAILED",
+                   StrCat("the guest of VM ", vm, " could not be frozen: ", why,
+                          ": start its guest agent, or ask for quiesce IF_AVAILABLE or NEVER"));
+}
+
+absl::Status HypervisorUnavailable(absl::string_view why) {
+  return MakeError(StatusCode::kUnavailable, "HYPERVISOR_UNAVAILABLE",
+                   StrCat("the hypervisor does not answer: ", why));
+}
+
+absl::Status HypervisorFailed(absl::string_view while_doing, absl::string_view why) {
+  return MakeError(StatusCode::kInternal, "HYPERVISOR_ERROR", StrCat(while_doing, ": ", why));
+}
+
+}  // namespace vmkeep::executor::error

@@ -1,0 +1,157 @@
+#ifndef VMKEEP_EXECUTOR_HYPERVISOR_HYPERVISOR_H_
+#define VMKEEP_EXECUTOR_HYPERVISOR_HYPERVISOR_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace vmkeep::executor {
+
+enum class PowerState { kUnknown, kOn, kOff, kPaused };
+enum class QuiescePolicy { kIfAvailable, kRequired, kNever };
+enum class Consistency { kUnknown, kCrash, kFilesystem, kApplication };
+
+// A disk that a backup takes: a self-contained raw or qcow2 image.
+struct Disk {
+  std::string target;         // in the guest, such as "vda"
+  std::string source;         // the image on the host, absolute
+  std::string format;         // as declared to the hypervisor, never probed: "raw" or "qcow2"
+  int64_t virtual_bytes = 0;  // what the guest sees
+  int64_t data_bytes = 0;     // allocated on the host
+  // What the image was when it was described: a copy is of this file and no other.
+  uint64_t dev = 0;
+  uint64_t ino = 0;
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  uint32_t mode = 0;
+};
+
+struct ExcludedDisk {
+  std::string target;
+  std::string reason;  // see vmkeep.v1.ExcludedDisk
+};
+
+struct VmDescription {
+  std::string uuid;  // lower case
+  std::string name;
+  PowerState power = PowerState::kUnknown;
+  std::vector<Disk> disks;
+  std::vector<ExcludedDisk> excluded;
+  std::vector<std::string> not_included;  // in words: "TPM state"
+  std::string nvram;                      // file on the host; empty when there is none
+  // With secrets: never logged.
+  std::string live_xml;      // empty when the VM is off
+  std::string inactive_xml;  // empty when the VM is transient
+};
+
+// One disk on our overlay: everything that merging it needs, so that it can be journalled before the snapshot.
+struct OverlayDisk {
+  std::string vm_uuid;
+  std::string target;
+  std::string base;         // the recorded source
+  std::string base_format;  // "raw" or "qcow2"
+  std::string overlay;      // a name that no file had
+};
+
+struct SnapshotPlan {
+  std::string vm_uuid;
+  std::vector<OverlayDisk> disks;      // at least one
+  std::vector<std::string> untouched;  // every other target of the VM: listed, so that none is snapshotted by accident
+  QuiescePolicy quiesce = QuiescePolicy::kIfAvailable;
+};
+
+struct SnapshotResult {
+  absl::Time instant;
+  Consistency consistency = Consistency::kUnknown;
+  std::string quiesce_detail;  // what came of the freeze, in words
+};
+
+enum class MergePhase {
+  kNone,     // no job, and the disk is still on the overlay: start one
+  kRunning,  // moving data
+  kReady,    // pivot now
+  kMerged,   // the disk is on its base: nothing left to do
+  kOffline,  // the VM is off and its definition names the overlay: CommitOffline
+};
+struct MergeStatus {
+  MergePhase phase = MergePhase::kNone;
+  int64_t bytes_done = 0;
+  int64_t bytes_total = 0;
+};
+
+struct VmSummary {
+  std::string uuid;
+  std::string name;
+  PowerState power = PowerState::kUnknown;
+  std::vector<OverlayDisk> overlays;  // ours, found by their name: kOverlayMark in it
+};
+
+// Part of every overlay's file name, followed by the task's id.
+inline constexpr absl::string_view kOverlayMark = ".vmkeep-";
+// The overlay's path for a disk: beside it, its base name cut so that no file system refuses the name.
+std::string OverlayPath(absl::string_view source, absl::string_view task_id);
+// The task's id in an overlay's path; empty when it is none of ours.
+std::string OverlayTask(absl::string_view path);
+
+// What the task engine asks of a hypervisor. Small verbs: each may block for a bounded time, none spans a step, each is
+// idempotent unless it says otherwise. Thread-safe; one VM is worked on by one thread at a time.
+//
+// Errors are of hypervisor/errors.h. VM_NOT_FOUND where the VM is gone; UNAVAILABLE where another try may succeed.
+class Hypervisor {
+ public:
+  virtual ~Hypervisor() = default;
+
+  virtual std::string name() const = 0;  // "libvirt", "sim"
+  virtual bool simulated() const = 0;
+
+  virtual absl::StatusOr<std::vector<VmSummary>> ListVms() = 0;
+  // Calls `changed` from some thread, soon after a VM appeared, vanished or changed its power state. Set once, at start.
+  virtual void OnChange(std::function<void()> changed) = 0;
+
+  // Looks, changes nothing. Refuses with a sentence and a remedy what cannot be backed up truly (CANNOT_BACK_UP), a VM
+  // with a job under way (VM_BUSY), and a VM on an overlay of ours (VM_ON_OVERLAY).
+  virtual absl::StatusOr<VmDescription> Describe(absl::string_view vm_uuid) = 0;
+
+  // All disks at one instant, atomically. The guest is thawed again when it returns, whatever it returns. Not idempotent:
+  // the plan's overlay names are new. After an error no disk is on an overlay, unless the connection was lost: look.
+  virtual absl::StatusOr<SnapshotResult> Snapshot(const SnapshotPlan& plan) = 0;
+  // Makes sure that the guest is not frozen by us. OK when the VM is off, is gone or has no agent.
+  virtual absl::Status Thaw(absl::string_view vm_uuid) = 0;
+
+  // Where a disk stands between its overlay and its base.
+  virtual absl::StatusOr<MergeStatus> GetMergeStatus(const OverlayDisk& disk) = 0;
+  // Starts the merge of a running VM's disk into its named base. OK when it runs already.
+  virtual absl::Status StartMerge(const OverlayDisk& disk) = 0;
+  // Ends a merge that is kReady. UNAVAILABLE, reason MERGE_NOT_READY: ask again soon.
+  virtual absl::Status Pivot(const OverlayDisk& disk) = 0;
+  // Merges the disk of a VM that is off, all links with explicit formats, and keeps the overlay as it is. Does not touch
+  // the definition: Restore() does.
+  virtual absl::Status CommitOffline(const OverlayDisk& disk) = 0;
+
+  // After the merge of all disks: puts the definition back where an offline merge left it on the overlay, then proves
+  // that live and inactive XML name the bases and hold no job, and that the inactive XML equals `before.inactive_xml` byte
+  // for byte; puts owners and modes back. FAILED_PRECONDITION, reason VM_ON_OVERLAY, with what is wrong.
+  virtual absl::Status Restore(const VmDescription& before, const std::vector<OverlayDisk>& disks) = 0;
+  // Unlinks the overlay's file. Refused (VM_ON_OVERLAY) while any XML of any VM names it. Absent is OK.
+  virtual absl::Status RemoveOverlay(const OverlayDisk& disk) = 0;
+
+  // The definition for a restore by `cp` and `virsh define` alone: disks as `file` in the folder of the definition, no
+  // backing chain. `files` maps targets to file names.
+  struct RestoreFile {
+    std::string target;
+    std::string file;
+    std::string format;
+  };
+  virtual absl::StatusOr<std::string> RestoreXml(const VmDescription& vm, const std::vector<RestoreFile>& files) = 0;
+};
+
+}  // namespace vmkeep::executor
+
+#endif  // VMKEEP_EXECUTOR_HYPERVISOR_HYPERVISOR_H_
