@@ -151,7 +151,7 @@ absl::StatusOr<MergePhase> PhaseIn(const DomainXml& domain, bool running, const 
     if (!running) return MergePhase::kOffline;
     return PhaseOnOverlay(domain, disk, *found);
   }
-  if (found->source == disk.base && found->backing.empty()) return MergePhase::kMerged;
+  if (found->source == disk.base) return MergePhase::kMerged;
   return ForeignChain(domain, disk, *found);
 }
 

@@ -100,6 +100,22 @@ TEST_F(TroubleTest, OverlayOfAnUnknownTaskIsToldAndFound) {
   EXPECT_THAT(hypervisor_->Describe(vm_.uuid()), IsOk());
 }
 
+// libvirt's default is to merge all of a chain into its last image, which may be shared by many
+// VMs.
+TEST_F(TroubleTest, MergeEndsAtTheNamedBase) {
+  const std::string middle = vm_.folder() + "/mine.qcow2";
+  SnapshotByVirsh(middle);
+  SnapshotByVirsh(OverlayPath(middle, kOtherTask));
+  vm_.Write("vda", 0, 0x31);
+  const absl::StatusOr<std::vector<VmSummary>> vms = hypervisor_->ListVms();
+  ASSERT_THAT(vms, IsOk());
+  ASSERT_EQ(vms->front().overlays.size(), 1u);
+  EXPECT_EQ(vms->front().overlays.front().base, middle);
+  EXPECT_THAT(lab::Merge(*hypervisor_, vms->front().overlays.front()), IsOk());
+  EXPECT_EQ(lab::ByteOf(vm_.Path("vda"), "raw", 0), 0) << "the golden image was written to";
+  EXPECT_THAT(hypervisor_->RemoveOverlay(vms->front().overlays.front()), IsOk());
+}
+
 TEST_F(TroubleTest, BlockJobMakesItBusyAndLeavesNoFile) {
   const VmDescription vm = Describe();
   lab::Virsh({"blockcopy", vm_.uuid(), "vdb", vm_.folder() + "/copy.qcow2", "--transient-job"});
