@@ -50,10 +50,11 @@ class EchoService final : public v1::InventoryService::Service {
 // A certificate authority in a folder, by the openssl command.
 class Authority {
  public:
-  Authority(const std::string& folder, const std::string& name) : folder_(folder), name_(name) {
+  Authority(std::string folder, std::string name)
+      : folder_(std::move(folder)), name_(std::move(name)) {
     Run(absl::StrCat(
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=",
-        name, " -keyout ", Path(".key"), " -out ", Path(".pem")));
+        name_, " -keyout ", Path(".key"), " -out ", Path(".pem")));
   }
 
   // A certificate for `names`, such as "IP:127.0.0.1", signed by this authority.
@@ -82,7 +83,7 @@ class Authority {
 
 class ChannelTest : public testing::Test {
  protected:
-  ~ChannelTest() override {
+  void TearDown() override {
     if (server_) server_->Shutdown(std::chrono::system_clock::now());
     std::filesystem::remove_all(folder_);
   }
