@@ -147,8 +147,7 @@ void App::Stop() {
     server_->Wait();
     server_.reset();
   }
-  // Watchers went with their calls; the hub reads from the store.
-  hub_.reset();
+  // Finishes what it was asked for, and that still tells the scheduler and the hub: they go with this object, later.
   store_.reset();
   log::Info("controller_stopped");
 }

@@ -84,6 +84,7 @@ TaskEnded FakeExecutor::EndOf(const Task& task) const {
   result.data_bytes = 1 << 20;
   result.stored_bytes = 1 << 20;
   result.manifest_sha256 = std::string(64, 'a');
+  result.simulated = true;
   ended.backup = result;
   ended.snapshot_taken = true;
   return ended;

@@ -35,6 +35,7 @@ ControllerTest::~ControllerTest() { StopController(); }
 
 void ControllerTest::StartController() {
   auto dial = [this](const std::string& address) -> absl::StatusOr<std::shared_ptr<controller::ExecutorClient>> {
+    MutexLock lock(&hosts_mu_);
     for (const auto& [id, executor] : hosts_) {
       if (address == AddressOf(id)) return std::make_shared<FakeExecutorClient>(executor);
     }
@@ -66,12 +67,22 @@ FakeExecutor& ControllerTest::AddHost(const std::string& id, const std::vector<s
   for (const std::string& vm : vms) executor->AddVm(VmUuid(vm), vm);
   executor->SetRepository(1, controller::Health::kHealthy, "11111111-0000-4000-8000-000000000001");
   executor->SetRepository(2, controller::Health::kHealthy, "22222222-0000-4000-8000-000000000002");
-  hosts_[id] = executor;
+  Replace(id, executor);
   if (now) {
     EXPECT_THAT(Register(id, AddressOf(id)), IsOk());
     AwaitHost(id, pb::Host::ONLINE);
   }
   return *executor;
+}
+
+FakeExecutor& ControllerTest::host(const std::string& id) {
+  MutexLock lock(&hosts_mu_);
+  return *hosts_.at(id);
+}
+
+void ControllerTest::Replace(const std::string& id, std::shared_ptr<FakeExecutor> executor) {
+  MutexLock lock(&hosts_mu_);
+  hosts_[id] = std::move(executor);
 }
 
 absl::StatusOr<pb::Host> ControllerTest::Register(const std::string& id, const std::string& address) {
