@@ -7,7 +7,8 @@
 namespace vmkeep::controller {
 namespace {
 
-// Answers exactly once: with what it is told, else with "shutting down" when the last holder drops it.
+// Answers exactly once: with what it is told, else with "shutting down" when the last holder drops
+// it.
 class Answer {
  public:
   using Done = std::function<void(absl::StatusOr<RepositoryRecord>)>;
@@ -65,7 +66,8 @@ void Dispatcher::InitRepository(const HostId& host, int slot, bool allow_plain_d
   auto answer = std::make_shared<Answer>(std::move(done));
   context_.loop->Post([this, host, slot, allow_plain_directory, answer] {
     HostLink* link = Find(host);
-    if (link == nullptr) return answer->Give(error::HostUnreachable(host, "it is not connected yet"));
+    if (link == nullptr)
+      return answer->Give(error::HostUnreachable(host, "it is not connected yet"));
     link->InitRepository(slot, allow_plain_directory,
                          [answer](absl::StatusOr<RepositoryRecord> repository) {
                            answer->Give(std::move(repository));

@@ -81,7 +81,8 @@ void Scheduler::StepHere() {
   }
 }
 
-// Commands ------------------------------------------------------------------------------------------------------------
+// Commands
+// ------------------------------------------------------------------------------------------------------------
 
 Recorder::Done Scheduler::Written(const BackupId& id) {
   return [this, id](const absl::StatusOr<std::vector<BackupRecord>>& written) {
@@ -114,11 +115,11 @@ void Scheduler::Run(const scheduler_command::CancelTask& command) {
                             {"host", command.host},
                             {"task", command.task.task_id},
                             {"epoch", command.task.epoch}});
-  dispatcher_.CancelTask(command.host, command.task,
-                         [this, id = command.id, call = command.call](absl::StatusOr<bool> gone) {
-                           Push(scheduler_event::CancelAnswered{id, call, gone.status(),
-                                                                gone.ok() && *gone});
-                         });
+  dispatcher_.CancelTask(
+      command.host, command.task,
+      [this, id = command.id, call = command.call](absl::StatusOr<bool> gone) {
+        Push(scheduler_event::CancelAnswered{id, call, gone.status(), gone.ok() && *gone});
+      });
 }
 
 void Scheduler::Run(const scheduler_command::RejectTask& command) {

@@ -32,7 +32,8 @@ std::vector<SchedulerCommand> SchedulerCore::Step(absl::Duration now,
   return std::exchange(commands_, {});
 }
 
-// Events -------------------------------------------------------------------------------------------------------------
+// Events
+// -------------------------------------------------------------------------------------------------------------
 
 void SchedulerCore::On(const scheduler_event::RecordChanged& event) {
   const BackupRecord& record = event.record;
@@ -73,7 +74,8 @@ void SchedulerCore::On(const scheduler_event::HostOnline& event) {
   }
 }
 
-// A task that the host has is attached to; one that it does not have has to be sent again, as the same try.
+// A task that the host has is attached to; one that it does not have has to be sent again, as the
+// same try.
 void SchedulerCore::AttachOrForget(Entry& entry, const std::vector<KnownTask>& tasks) {
   entry.call = Call::kNone;
   entry.not_before = absl::ZeroDuration();
@@ -137,7 +139,8 @@ void SchedulerCore::On(const scheduler_event::CancelAnswered& event) {
   if (event.gone) Reject(*entry, CancelledBeforeStart());
 }
 
-// Records and time ---------------------------------------------------------------------------------------------------
+// Records and time
+// ---------------------------------------------------------------------------------------------------
 
 SchedulerCore::Entry* SchedulerCore::Find(const BackupId& id) {
   const auto found = entries_.find(id);
@@ -173,7 +176,8 @@ bool SchedulerCore::Due(const Entry& entry) {
   return false;
 }
 
-// The pass over the queue --------------------------------------------------------------------------------------------
+// The pass over the queue
+// --------------------------------------------------------------------------------------------
 
 void SchedulerCore::Plan() {
   next_due_ = absl::InfiniteDuration();
@@ -238,8 +242,8 @@ void SchedulerCore::TryBegin(Entry& entry, Load& load) {
     return;
   }
   NoPlace why;
-  auto dispatch = entry.need == Need::kScrubTask ? PlaceScrub(entry, why)
-                                                 : PlaceBackup(entry, load, why);
+  auto dispatch =
+      entry.need == Need::kScrubTask ? PlaceScrub(entry, why) : PlaceBackup(entry, load, why);
   if (!dispatch && why.wait) {
     Show(entry, entry.need == Need::kScrubTask ? kRepositoryIll : kWaitingForSlot,
          std::string(why.error.message()));
@@ -265,7 +269,8 @@ std::optional<std::string> SchedulerCore::SlotProblem(const Entry& entry, const 
                         " tasks; starts when one of them ends");
   }
   if (load.vms.contains({record.host_id, record.vm_uuid})) {
-    return absl::StrCat("another task of VM ", record.vm_name, " is under way; starts when it ends");
+    return absl::StrCat("another task of VM ", record.vm_name,
+                        " is under way; starts when it ends");
   }
   if (entry.need != Need::kScrubTask) return std::nullopt;
   const auto busy = load.repositories.find(record.repository_id);
@@ -296,12 +301,12 @@ std::optional<Recorder::Dispatch> SchedulerCore::PlaceBackup(const Entry& entry,
     why.error = wanted.status();
     return std::nullopt;
   }
-  const auto place = SelectRepository(record.requested_repository, record.reserved_bytes, with_slot);
+  const auto place =
+      SelectRepository(record.requested_repository, record.reserved_bytes, with_slot);
   if (!place.ok()) {
-    why = {absl::UnavailableError(absl::StrCat("repository ", wanted->slot, " of host ",
-                                               record.host_id, " is at its limit of ",
-                                               options_.tasks_per_repository,
-                                               " tasks; starts when one of them ends")),
+    why = {absl::UnavailableError(absl::StrCat(
+               "repository ", wanted->slot, " of host ", record.host_id, " is at its limit of ",
+               options_.tasks_per_repository, " tasks; starts when one of them ends")),
            true};
     return std::nullopt;
   }
@@ -311,8 +316,8 @@ std::optional<Recorder::Dispatch> SchedulerCore::PlaceBackup(const Entry& entry,
                             .reserved_bytes = record.reserved_bytes};
 }
 
-// A scrub goes where the files are, by UUID, whichever slot that is now. It does not wait for the repository's health: a
-// full one is ill until something is scrubbed.
+// A scrub goes where the files are, by UUID, whichever slot that is now. It does not wait for the
+// repository's health: a full one is ill until something is scrubbed.
 std::optional<Recorder::Dispatch> SchedulerCore::PlaceScrub(const Entry& entry,
                                                             NoPlace& why) const {
   const BackupRecord& record = entry.record;
@@ -323,9 +328,9 @@ std::optional<Recorder::Dispatch> SchedulerCore::PlaceScrub(const Entry& entry,
                               .placement_reason = record.placement_reason,
                               .scrub = true};
   }
-  why = {absl::UnavailableError(
-             absl::StrCat("repository ", record.repository_id, ", where the files are, is not seen by host ",
-                          record.host_id, "; mount it there, then the scrub goes on")),
+  why = {absl::UnavailableError(absl::StrCat(
+             "repository ", record.repository_id, ", where the files are, is not seen by host ",
+             record.host_id, "; mount it there, then the scrub goes on")),
          true};
   return std::nullopt;
 }
@@ -346,7 +351,8 @@ void SchedulerCore::Reject(Entry& entry, Failure failure) {
   Emit(scheduler_command::RejectTask{entry.record.id, entry.record.epoch, std::move(failure)});
 }
 
-// Load ---------------------------------------------------------------------------------------------------------------
+// Load
+// ---------------------------------------------------------------------------------------------------------------
 
 void SchedulerCore::Count(const Entry& entry, Load& load) {
   const BackupRecord& record = entry.record;
@@ -371,7 +377,8 @@ int SchedulerCore::RunningInRepository(const std::string& repository_id) const {
   return CountLoad().repositories[repository_id];
 }
 
-// Conditions ---------------------------------------------------------------------------------------------------------
+// Conditions
+// ---------------------------------------------------------------------------------------------------------
 
 void SchedulerCore::Show(Entry& entry, const std::string& type, const std::string& message) {
   const auto shown = entry.conditions.find(type);
@@ -396,7 +403,8 @@ void SchedulerCore::ShowUnreachable(Entry& entry, const Host& host) {
       HasOpenTask(entry.need)
           ? "only this host knows how its work stands; it is asked as soon as it answers"
           : "goes on as soon as it answers";
-  Show(entry, kHostUnreachable, absl::StrCat("host ", id, " is not reachable: ", host.message, "; ", then));
+  Show(entry, kHostUnreachable,
+       absl::StrCat("host ", id, " is not reachable: ", host.message, "; ", then));
 }
 
 }  // namespace vmkeep::controller

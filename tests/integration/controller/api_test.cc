@@ -56,7 +56,8 @@ TEST_F(ApiTest, ASecondBackupByAnotherSpellingOfTheVmIsRefusedWithTheFirstOnesId
   VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup first, Create("web-1", "nightly"));
   for (const std::string& spelling : {std::string("web-1"), VmUuid("web-1")}) {
     const absl::Status refused = Create(spelling, "other").status();
-    EXPECT_THAT(refused, AllOf(StatusIs(absl::StatusCode::kFailedPrecondition), HasReason("UNFINISHED_BACKUP")));
+    EXPECT_THAT(refused, AllOf(StatusIs(absl::StatusCode::kFailedPrecondition),
+                               HasReason("UNFINISHED_BACKUP")));
     EXPECT_EQ(DetailOf(refused, "backup_id"), first.id());
     EXPECT_THAT(std::string(refused.message()), HasSubstr(first.id()));
   }
@@ -66,7 +67,8 @@ TEST_F(ApiTest, ASecondBackupByAnotherSpellingOfTheVmIsRefusedWithTheFirstOnesId
 TEST_F(ApiTest, ANameIsUniqueAmongAVmsBackups) {
   VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup first, Create("web-1", "nightly"));
   AwaitState(first.id(), pb::Backup::RUNNING);
-  EXPECT_THAT(Create("web-1", "nightly"), AllOf(StatusIs(absl::StatusCode::kAlreadyExists), HasReason("NAME_TAKEN")));
+  EXPECT_THAT(Create("web-1", "nightly"),
+              AllOf(StatusIs(absl::StatusCode::kAlreadyExists), HasReason("NAME_TAKEN")));
   VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup other, Create("web-1", "weekly"));
   pb::UpdateBackupRequest rename;
   rename.set_id(other.id());
@@ -86,7 +88,8 @@ TEST_F(ApiTest, AnEtagThatIsOldRefusesTheUpdate) {
   update.set_id(running.id());
   (*update.mutable_labels())["tier"] = "gold";
   update.set_etag(created.etag());
-  EXPECT_THAT(Update(update), AllOf(StatusIs(absl::StatusCode::kAborted), HasReason("ETAG_MISMATCH")));
+  EXPECT_THAT(Update(update),
+              AllOf(StatusIs(absl::StatusCode::kAborted), HasReason("ETAG_MISMATCH")));
   update.set_etag(running.etag());
   VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup labelled, Update(update));
   EXPECT_EQ(labelled.labels().at("tier"), "gold");
@@ -112,9 +115,15 @@ TEST_F(ApiTest, AVmOnAnOverlayThatNobodyWillMergeGetsNoNewBackup) {
   overlay.needs_attention = true;
   overlay.remedy = "run vmkeep-executor --merge web-1";
   host("kvm-1").SetOverlay(VmUuid("web-1"), overlay);
-  AwaitTrue([&] { return ErrorReason(Create("web-1", "x", [](auto& r) { r.set_validate_only(true); }).status()) == "VM_ON_OVERLAY"; },
-            "the overlay is known");
-  EXPECT_THAT(Create("web-1", "nightly"), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(overlay.remedy)));
+  AwaitTrue(
+      [&] {
+        return ErrorReason(Create("web-1", "x", [](auto& r) {
+                             r.set_validate_only(true);
+                           }).status()) == "VM_ON_OVERLAY";
+      },
+      "the overlay is known");
+  EXPECT_THAT(Create("web-1", "nightly"),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(overlay.remedy)));
   host("kvm-1").SetOverlay(VmUuid("web-1"), std::nullopt);
   AwaitTrue([&] { return Create("web-1", "nightly").ok(); }, "merged");
 }
@@ -123,7 +132,8 @@ TEST_F(ApiTest, AllThatIsWrongIsInOneAnswer) {
   pb::CreateBackupRequest request;
   request.set_repository(9);
   const absl::Status refused = Create(request).status();
-  EXPECT_THAT(refused, AllOf(StatusIs(absl::StatusCode::kInvalidArgument), HasReason("INVALID_ARGUMENT")));
+  EXPECT_THAT(refused,
+              AllOf(StatusIs(absl::StatusCode::kInvalidArgument), HasReason("INVALID_ARGUMENT")));
   for (const char* field : {"vm_id", "name", "repository"}) {
     EXPECT_THAT(std::string(refused.message()), HasSubstr(field));
   }
@@ -132,10 +142,12 @@ TEST_F(ApiTest, AllThatIsWrongIsInOneAnswer) {
 
 TEST_F(ApiTest, WhatIsNotThereIsNotFound) {
   constexpr char kNobody[] = "01890a5d-ac96-774b-bcce-b302099a8057";
-  EXPECT_THAT(Get(kNobody), AllOf(StatusIs(absl::StatusCode::kNotFound), HasReason("BACKUP_NOT_FOUND")));
+  EXPECT_THAT(Get(kNobody),
+              AllOf(StatusIs(absl::StatusCode::kNotFound), HasReason("BACKUP_NOT_FOUND")));
   EXPECT_THAT(Scrub(kNobody), HasReason("BACKUP_NOT_FOUND"));
   EXPECT_THAT(Get("../../etc/passwd"), StatusIs(absl::StatusCode::kInvalidArgument));
-  EXPECT_THAT(Create("nobody", "nightly"), AllOf(StatusIs(absl::StatusCode::kNotFound), HasReason("VM_NOT_FOUND")));
+  EXPECT_THAT(Create("nobody", "nightly"),
+              AllOf(StatusIs(absl::StatusCode::kNotFound), HasReason("VM_NOT_FOUND")));
 }
 
 TEST_F(ApiTest, PagesHaveEveryBackupOnceAndTokensBelongToTheirQuery) {
@@ -154,7 +166,8 @@ TEST_F(ApiTest, PagesHaveEveryBackupOnceAndTokensBelongToTheirQuery) {
     do {
       VMKEEP_ASSERT_OK_AND_ASSIGN(const auto page, List(request));
       sizes.push_back(page.backups_size());
-      for (const auto& backup : page.backups()) EXPECT_TRUE(seen.insert(backup.id()).second) << "twice";
+      for (const auto& backup : page.backups())
+        EXPECT_TRUE(seen.insert(backup.id()).second) << "twice";
       request.set_page_token(page.next_page_token());
     } while (!request.page_token().empty() && sizes.size() < 9);
     EXPECT_THAT(sizes, ::testing::ElementsAre(10, 10, 5));
@@ -172,7 +185,8 @@ TEST_F(ApiTest, PagesHaveEveryBackupOnceAndTokensBelongToTheirQuery) {
   request.set_order_by("create_time");
   EXPECT_THAT(List(request), HasReason("BAD_PAGE_TOKEN"));
   request.set_page_token("garbage");
-  EXPECT_THAT(List(request), AllOf(StatusIs(absl::StatusCode::kInvalidArgument), HasReason("BAD_PAGE_TOKEN")));
+  EXPECT_THAT(List(request),
+              AllOf(StatusIs(absl::StatusCode::kInvalidArgument), HasReason("BAD_PAGE_TOKEN")));
 }
 
 TEST_F(ApiTest, ListHidesClosedOnesUnlessAsked) {
@@ -189,18 +203,20 @@ TEST_F(ApiTest, ListHidesClosedOnesUnlessAsked) {
   EXPECT_THAT(List(request)->backups(), SizeIs(1));
 }
 
-// A channel inside the process has neither a socket nor a certificate: its caller is nobody. Every method of the API is
-// called, so a handler that forgets to ask is found here.
+// A channel inside the process has neither a socket nor a certificate: its caller is nobody. Every
+// method of the API is called, so a handler that forgets to ask is found here.
 TEST_F(ApiTest, EveryMethodRefusesACallerWithoutAnIdentity) {
   grpc::ChannelArguments arguments;
   const auto nobody = app_->server().InProcessChannel(arguments);
   grpc::GenericStub stub(nobody);
   int methods = 0;
-  for (const auto* file : {pb::CreateBackupRequest::descriptor()->file(), pb::RegisterHostRequest::descriptor()->file()}) {
+  for (const auto* file : {pb::CreateBackupRequest::descriptor()->file(),
+                           pb::RegisterHostRequest::descriptor()->file()}) {
     for (int s = 0; s < file->service_count(); ++s) {
       for (int m = 0; m < file->service(s)->method_count(); ++m) {
         const auto* method = file->service(s)->method(m);
-        const std::string name = absl::StrCat("/", method->service()->full_name(), "/", method->name());
+        const std::string name =
+            absl::StrCat("/", method->service()->full_name(), "/", method->name());
         grpc::ClientContext context;
         context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
         grpc::CompletionQueue queue;
@@ -214,7 +230,8 @@ TEST_F(ApiTest, EveryMethodRefusesACallerWithoutAnIdentity) {
         void* tag = nullptr;
         bool ok = false;
         ASSERT_TRUE(queue.Next(&tag, &ok));
-        EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED) << name << ": " << status.error_message();
+        EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED)
+            << name << ": " << status.error_message();
         ++methods;
       }
     }
@@ -235,12 +252,13 @@ TEST_F(ApiTest, HealthSaysServing) {
   using Response = grpc::health::v1::HealthCheckResponse;
   grpc::TemplatedGenericStub<Request, Response> health(channel_);
   const Request request;
-  VMKEEP_ASSERT_OK_AND_ASSIGN(const Response answer, Do<Response>([&](auto* context, auto* response) {
-                                std::promise<grpc::Status> answered;
-                                health.UnaryCall(context, "/grpc.health.v1.Health/Check", {}, &request, response,
-                                                 [&](grpc::Status status) { answered.set_value(std::move(status)); });
-                                return answered.get_future().get();
-                              }));
+  VMKEEP_ASSERT_OK_AND_ASSIGN(
+      const Response answer, Do<Response>([&](auto* context, auto* response) {
+        std::promise<grpc::Status> answered;
+        health.UnaryCall(context, "/grpc.health.v1.Health/Check", {}, &request, response,
+                         [&](grpc::Status status) { answered.set_value(std::move(status)); });
+        return answered.get_future().get();
+      }));
   EXPECT_EQ(answer.status(), Response::SERVING);
 }
 

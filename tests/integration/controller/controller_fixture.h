@@ -26,15 +26,17 @@ namespace vmkeep::test {
 
 namespace pb = ::vmkeep::v1;
 
-// A controller as in production - server on a unix socket, SQLite store, scheduler, links - with scripted hosts and
-// short delays. Nothing sleeps: a test waits for what it expects by watching.
+// A controller as in production - server on a unix socket, SQLite store, scheduler, links - with
+// scripted hosts and short delays. Nothing sleeps: a test waits for what it expects by watching.
 class ControllerTest : public ::testing::Test {
  protected:
   ControllerTest();
   ~ControllerTest() override;
 
-  // A host with one VM per name (UUIDs by VmUuid), both repositories healthy. Registered over the API when `now`.
-  FakeExecutor& AddHost(const std::string& id, const std::vector<std::string>& vms = {}, bool now = true);
+  // A host with one VM per name (UUIDs by VmUuid), both repositories healthy. Registered over the
+  // API when `now`.
+  FakeExecutor& AddHost(const std::string& id, const std::vector<std::string>& vms = {},
+                        bool now = true);
   // The executor that answers for a host.
   FakeExecutor& host(const std::string& id);
   // From now on this one answers at the host's address.

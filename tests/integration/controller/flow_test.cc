@@ -43,8 +43,9 @@ TEST_F(FlowTest, ProgressIsSeenWhileItIsBuilt) {
   VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup created, Create("web-1", "nightly"));
   AwaitTrue([&] { return host("kvm-1").accepted() == 1; }, "accepted");
   host("kvm-1").ReportProgress(created.id(), 4711);
-  const pb::Backup seen =
-      Await(created.id(), [](const pb::Backup& backup) { return backup.progress().bytes_done() == 4711; });
+  const pb::Backup seen = Await(created.id(), [](const pb::Backup& backup) {
+    return backup.progress().bytes_done() == 4711;
+  });
   EXPECT_EQ(seen.progress().phase(), pb::Progress::COPYING);
   EXPECT_TRUE(host("kvm-1").Finish(created.id()));
   EXPECT_FALSE(AwaitState(created.id(), pb::Backup::RUNNING).has_progress());
@@ -57,7 +58,8 @@ TEST_F(FlowTest, AnUnreachableHostIsWaitedFor) {
   VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup created, Create("web-1", "nightly"));
   const pb::Backup waiting = AwaitCondition(created.id(), "HOST_UNREACHABLE");
   EXPECT_THAT(waiting, InState(pb::Backup::REQUESTED));
-  EXPECT_THAT(waiting.conditions(0).message(), AllOf(HasSubstr("kvm-1"), HasSubstr("connection re")));
+  EXPECT_THAT(waiting.conditions(0).message(),
+              AllOf(HasSubstr("kvm-1"), HasSubstr("connection re")));
   host("kvm-1").SetReachable(true);
   EXPECT_THAT(AwaitState(created.id(), pb::Backup::RUNNING).conditions(), IsEmpty());
   EXPECT_EQ(host("kvm-1").accepted(), 1);
@@ -100,7 +102,8 @@ TEST_F(FlowTest, ALostAnswerOfStartTaskSendsTheSameTryAgain) {
 
 TEST_F(FlowTest, ARefusalIsTriedAgainThreeTimesAndThenSaid) {
   AddHost("kvm-1", {"web-1"});
-  host("kvm-1").RefuseStarts(100, MakeError(absl::StatusCode::kFailedPrecondition, "VM_BUSY", "somebody else is there"));
+  host("kvm-1").RefuseStarts(
+      100, MakeError(absl::StatusCode::kFailedPrecondition, "VM_BUSY", "somebody else is there"));
   VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup created, Create("web-1", "nightly"));
   const pb::Backup failed = AwaitState(created.id(), pb::Backup::UNRESOURCED);
   EXPECT_EQ(failed.failure().reason(), "VM_BUSY");
@@ -123,7 +126,9 @@ TEST_F(FlowTest, AFailureBeforeTheSnapshotIsTriedAgainByItselfAndAfterItIsNot) {
   failed.failure->retryable = true;
   AwaitTrue([&] { return host("kvm-1").Finish(created.id(), failed); }, "first try ran");
   failed.snapshot_taken = true;
-  AwaitTrue([&] { return host("kvm-1").accepted() == 2 && host("kvm-1").Finish(created.id(), failed); }, "second try ran");
+  AwaitTrue(
+      [&] { return host("kvm-1").accepted() == 2 && host("kvm-1").Finish(created.id(), failed); },
+      "second try ran");
   const pb::Backup ended = AwaitState(created.id(), pb::Backup::UNRESOURCED);
   EXPECT_EQ(ended.epoch(), 2);
   EXPECT_EQ(ended.failure().reason(), "LIBVIRT_BUSY");
@@ -156,9 +161,8 @@ TEST_F(FlowTest, ATaskThatNoRecordOwnsIsCancelled) {
   stray.vm_uuid = VmUuid("web-1");
   stray.task_id = "stray";
   stray.epoch = 7;
-  FakeExecutorClient(executor.shared_from_this()).StartTask(stray, [](const absl::StatusOr<bool>& known) {
-    EXPECT_THAT(known, IsOk());
-  });
+  FakeExecutorClient(executor.shared_from_this())
+      .StartTask(stray, [](const absl::StatusOr<bool>& known) { EXPECT_THAT(known, IsOk()); });
   EXPECT_THAT(Register("kvm-1", "unix:/fake/kvm-1"), IsOk());
   AwaitTrue([&] { return executor.tasks().at(0).cancelled; }, "the stray task is cancelled");
 }
@@ -169,8 +173,9 @@ TEST_F(FlowTest, AnUninitialisedRepositoryIsSaidAtOnceAndInitialisingItHelps) {
   pb::ListRepositoriesRequest request;
   AwaitTrue(
       [&] {
-        const auto all = Do<pb::ListRepositoriesResponse>(
-            [&](auto* context, auto* answer) { return inventory_->ListRepositories(context, request, answer); });
+        const auto all = Do<pb::ListRepositoriesResponse>([&](auto* context, auto* answer) {
+          return inventory_->ListRepositories(context, request, answer);
+        });
         return all.ok() && all->repositories(0).health() == pb::Repository::UNINITIALIZED;
       },
       "seen as uninitialised");
@@ -183,12 +188,14 @@ TEST_F(FlowTest, AnUninitialisedRepositoryIsSaidAtOnceAndInitialisingItHelps) {
   pb::InitRepositoryRequest init;
   init.set_host_id("kvm-1");
   init.set_slot(1);
-  VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Repository repository, Do<pb::Repository>([&](auto* context, auto* answer) {
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Repository repository,
+                              Do<pb::Repository>([&](auto* context, auto* answer) {
                                 return inventory_->InitRepository(context, init, answer);
                               }));
   EXPECT_EQ(repository.health(), pb::Repository::HEALTHY);
   EXPECT_EQ(repository.host_id(), "kvm-1");
-  // Known to the placement already: red when InitRepository answers before the inventory was read again.
+  // Known to the placement already: red when InitRepository answers before the inventory was read
+  // again.
   VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup again, Create("web-1", "nightly 2"));
   AwaitState(again.id(), pb::Backup::RUNNING);
 }
@@ -203,8 +210,9 @@ TEST_F(FlowTest, AnIllRepositoryIsWaitedForAndThenSaid) {
   pb::ListRepositoriesRequest request;
   AwaitTrue(
       [&] {
-        const auto all = Do<pb::ListRepositoriesResponse>(
-            [&](auto* context, auto* answer) { return inventory_->ListRepositories(context, request, answer); });
+        const auto all = Do<pb::ListRepositoriesResponse>([&](auto* context, auto* answer) {
+          return inventory_->ListRepositories(context, request, answer);
+        });
         return all.ok() && all->repositories(0).health() == pb::Repository::ILL;
       },
       "seen as ill");

@@ -38,13 +38,16 @@ TEST_F(HostsTest, ARegisteredHostIsReachedAndKnown) {
 }
 
 TEST_F(HostsTest, AnAddressThatIsNotSafeIsRefused) {
-  EXPECT_THAT(Register("kvm-9", "10.0.0.9:7000"),
-              AllOf(StatusIs(absl::StatusCode::kFailedPrecondition), HasReason("INSECURE_LISTENER")));
+  EXPECT_THAT(
+      Register("kvm-9", "10.0.0.9:7000"),
+      AllOf(StatusIs(absl::StatusCode::kFailedPrecondition), HasReason("INSECURE_LISTENER")));
   EXPECT_THAT(Register("kvm-9", "nonsense"), StatusIs(absl::StatusCode::kInvalidArgument));
-  EXPECT_THAT(Register("KVM 9", ""), StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("id"), HasSubstr("address"))));
+  EXPECT_THAT(Register("KVM 9", ""), StatusIs(absl::StatusCode::kInvalidArgument,
+                                              AllOf(HasSubstr("id"), HasSubstr("address"))));
   pb::GetHostRequest request;
   request.set_id("kvm-9");
-  EXPECT_THAT(Call<pb::Host>(&pb::InventoryService::Stub::GetHost, request), HasReason("HOST_NOT_FOUND"));
+  EXPECT_THAT(Call<pb::Host>(&pb::InventoryService::Stub::GetHost, request),
+              HasReason("HOST_NOT_FOUND"));
 }
 
 TEST_F(HostsTest, AHostThatNeverAnsweredSaysWhy) {
@@ -101,7 +104,8 @@ TEST_F(HostsTest, VmsComeInPagesWithTheBackupThatIsUnderWay) {
   std::vector<int> sizes;
   int under_way = 0;
   do {
-    VMKEEP_ASSERT_OK_AND_ASSIGN(const auto page, Call<pb::ListVmsResponse>(&pb::InventoryService::Stub::ListVms, request));
+    VMKEEP_ASSERT_OK_AND_ASSIGN(
+        const auto page, Call<pb::ListVmsResponse>(&pb::InventoryService::Stub::ListVms, request));
     sizes.push_back(page.vms_size());
     for (const pb::Vm& vm : page.vms()) {
       EXPECT_EQ(vm.host_id(), "kvm-1");
@@ -117,17 +121,20 @@ TEST_F(HostsTest, VmsComeInPagesWithTheBackupThatIsUnderWay) {
   const auto first = Call<pb::ListVmsResponse>(&pb::InventoryService::Stub::ListVms, other);
   other.set_page_token(first->next_page_token());
   other.add_host_ids("kvm-2");
-  EXPECT_THAT(Call<pb::ListVmsResponse>(&pb::InventoryService::Stub::ListVms, other), HasReason("BAD_PAGE_TOKEN"));
+  EXPECT_THAT(Call<pb::ListVmsResponse>(&pb::InventoryService::Stub::ListVms, other),
+              HasReason("BAD_PAGE_TOKEN"));
 }
 
 TEST_F(HostsTest, HostsComeInPages) {
   for (int i = 0; i < 5; ++i) AddHost(absl::StrCat("kvm-", i));
   pb::ListHostsRequest request;
   request.set_page_size(3);
-  VMKEEP_ASSERT_OK_AND_ASSIGN(auto page, Call<pb::ListHostsResponse>(&pb::InventoryService::Stub::ListHosts, request));
+  VMKEEP_ASSERT_OK_AND_ASSIGN(
+      auto page, Call<pb::ListHostsResponse>(&pb::InventoryService::Stub::ListHosts, request));
   EXPECT_THAT(page.hosts(), SizeIs(3));
   request.set_page_token(page.next_page_token());
-  VMKEEP_ASSERT_OK_AND_ASSIGN(page, Call<pb::ListHostsResponse>(&pb::InventoryService::Stub::ListHosts, request));
+  VMKEEP_ASSERT_OK_AND_ASSIGN(
+      page, Call<pb::ListHostsResponse>(&pb::InventoryService::Stub::ListHosts, request));
   EXPECT_THAT(page.hosts(), SizeIs(2));
   EXPECT_EQ(page.hosts(1).id(), "kvm-4");
   EXPECT_EQ(page.next_page_token(), "");
@@ -142,7 +149,8 @@ TEST_F(HostsTest, ReservedBytesAreThoseOfBackupsUnderWay) {
   AwaitState(second.id(), pb::Backup::BUILDING);
   const pb::ListRepositoriesRequest request;
   VMKEEP_ASSERT_OK_AND_ASSIGN(
-      const auto all, Call<pb::ListRepositoriesResponse>(&pb::InventoryService::Stub::ListRepositories, request));
+      const auto all,
+      Call<pb::ListRepositoriesResponse>(&pb::InventoryService::Stub::ListRepositories, request));
   ASSERT_THAT(all.repositories(), SizeIs(2));
   EXPECT_EQ(all.repositories(0).reserved_bytes(), 1 << 20) << "what the VM's last backup took";
   EXPECT_EQ(all.repositories(1).reserved_bytes(), 0);
@@ -158,7 +166,8 @@ TEST_F(HostsTest, InitRepositoryOfAnUnreachableHostIsUnavailable) {
   EXPECT_THAT(Call<pb::Repository>(&pb::InventoryService::Stub::InitRepository, request),
               AllOf(StatusIs(absl::StatusCode::kUnavailable), HasReason("HOST_UNREACHABLE")));
   request.set_host_id("nobody");
-  EXPECT_THAT(Call<pb::Repository>(&pb::InventoryService::Stub::InitRepository, request), HasReason("HOST_NOT_FOUND"));
+  EXPECT_THAT(Call<pb::Repository>(&pb::InventoryService::Stub::InitRepository, request),
+              HasReason("HOST_NOT_FOUND"));
 }
 
 TEST_F(HostsTest, AVmOnTwoHostsIsRefusedUntilOneRunsIt) {

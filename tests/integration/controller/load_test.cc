@@ -64,7 +64,8 @@ TEST_F(LoadTest, OneRequestIdFromManyThreadsIsOneBackup) {
   AddHost("kvm-1", {"web-1"});
   std::vector<std::string> ids(40);
   InParallel(40, [&](int i) {
-    const auto backup = Create("web-1", "nightly", [](auto& request) { request.set_request_id("same"); });
+    const auto backup =
+        Create("web-1", "nightly", [](auto& request) { request.set_request_id("same"); });
     ASSERT_THAT(backup, IsOk());
     ids[static_cast<size_t>(i)] = backup->id();
   });

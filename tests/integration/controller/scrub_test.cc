@@ -6,7 +6,8 @@ namespace {
 using ::testing::AllOf;
 using ::testing::IsEmpty;
 
-// SCRUB from each of the seven states: allowed from all but CLOSED, a repeat is no error, and nothing stays behind.
+// SCRUB from each of the seven states: allowed from all but CLOSED, a repeat is no error, and
+// nothing stays behind.
 class ScrubTest : public ControllerTest {
  protected:
   ScrubTest() { AddHost("kvm-1", {"web-1"}); }
@@ -62,20 +63,24 @@ TEST_F(ScrubTest, BuildingWhoseEndComesFirstIsScrubbedAfterIt) {
   EXPECT_EQ(Scrubs(), 1);
 }
 
-// The task never reached the host and, fenced by the cancel, never will. Red when "not known" is not acted on.
+// The task never reached the host and, fenced by the cancel, never will. Red when "not known" is
+// not acted on.
 TEST_F(ScrubTest, BuildingThatWasNeverAccepted) {
   kvm().RefuseStarts(1000, absl::UnavailableError("the journal's disk is full"));
   VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup created, Create("web-1", "nightly"));
   EXPECT_THAT(AwaitCondition(created.id(), "HOST_UNREACHABLE"), InState(pb::Backup::BUILDING));
   EXPECT_THAT(Scrub(created.id()), IsOk());
-  AwaitTrue([&] { return Get(created.id())->epoch() >= 2; }, "the cancelled try ended, a scrub began");
+  AwaitTrue([&] { return Get(created.id())->epoch() >= 2; },
+            "the cancelled try ended, a scrub began");
   kvm().RefuseStarts(0, absl::OkStatus());
   AwaitState(created.id(), pb::Backup::CLOSED);
-  for (const auto& task : kvm().tasks()) EXPECT_TRUE(task.record.id.empty() || task.record.task_is_scrub);
+  for (const auto& task : kvm().tasks())
+    EXPECT_TRUE(task.record.id.empty() || task.record.task_is_scrub);
 }
 
 TEST_F(ScrubTest, Unresourced) {
-  kvm().RefuseStarts(1, MakeError(absl::StatusCode::kFailedPrecondition, "NO_DISKS", "the VM has no disk"));
+  kvm().RefuseStarts(
+      1, MakeError(absl::StatusCode::kFailedPrecondition, "NO_DISKS", "the VM has no disk"));
   VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup created, Create("web-1", "nightly"));
   EXPECT_EQ(AwaitState(created.id(), pb::Backup::UNRESOURCED).failure().reason(), "NO_DISKS");
   EXPECT_THAT(Scrub(created.id()), IsOk());
@@ -131,12 +136,13 @@ TEST_F(ScrubTest, ClosedIsRefused) {
   const pb::Backup running = Running();
   EXPECT_THAT(Scrub(running.id()), IsOk());
   AwaitState(running.id(), pb::Backup::CLOSED);
-  EXPECT_THAT(Scrub(running.id()),
-              AllOf(StatusIs(absl::StatusCode::kFailedPrecondition), HasReason("ILLEGAL_TRANSITION")));
+  EXPECT_THAT(Scrub(running.id()), AllOf(StatusIs(absl::StatusCode::kFailedPrecondition),
+                                         HasReason("ILLEGAL_TRANSITION")));
   pb::UpdateBackupRequest rename;
   rename.set_id(running.id());
   rename.set_name("other");
-  EXPECT_THAT(Update(rename), AllOf(StatusIs(absl::StatusCode::kFailedPrecondition), HasReason("BACKUP_CLOSED")));
+  EXPECT_THAT(Update(rename),
+              AllOf(StatusIs(absl::StatusCode::kFailedPrecondition), HasReason("BACKUP_CLOSED")));
   // The name is free again.
   EXPECT_THAT(Create("web-1", "nightly"), IsOk());
 }
@@ -148,7 +154,8 @@ TEST_F(ScrubTest, AVmThatIsGoneCanStillBeScrubbed) {
   const std::shared_ptr<FakeExecutor> before = kvm().shared_from_this();
   Replace("kvm-1", bare);
   before->SetReachable(false);
-  AwaitTrue([&] { return Create("web-1", "x").status().code() == absl::StatusCode::kNotFound; }, "the VM is gone");
+  AwaitTrue([&] { return Create("web-1", "x").status().code() == absl::StatusCode::kNotFound; },
+            "the VM is gone");
   EXPECT_THAT(Scrub(running.id()), IsOk());
   AwaitState(running.id(), pb::Backup::CLOSED);
 }

@@ -64,6 +64,7 @@ TEST_F(WatchTest, TheSnapshotComesFirstAndThenEveryChange) {
 }
 
 TEST_F(WatchTest, BookmarksComeWithATokenWhileNothingHappens) {
+  Running("web-1", "before");  // an empty store has nothing to resume from
   const auto stream = Watch();
   ReadSnapshot(*stream);
   for (int i = 0; i < 3; ++i) {
@@ -90,6 +91,7 @@ TEST_F(WatchTest, AResumedWatchHasOnlyWhatChangedSince) {
 }
 
 TEST_F(WatchTest, ATokenOfAnotherFilterOrGarbageIsRefused) {
+  Running("web-1", "before");
   const auto stream = Watch();
   ReadSnapshot(*stream);
   pb::WatchBackupsRequest request;
@@ -97,7 +99,8 @@ TEST_F(WatchTest, ATokenOfAnotherFilterOrGarbageIsRefused) {
   request.mutable_filter()->add_states(pb::Backup::RUNNING);
   auto refused = Watch(request);
   EXPECT_FALSE(refused->Read().has_value());
-  EXPECT_THAT(refused->Finish(), AllOf(StatusIs(absl::StatusCode::kInvalidArgument), HasReason("BAD_RESUME_TOKEN")));
+  EXPECT_THAT(refused->Finish(),
+              AllOf(StatusIs(absl::StatusCode::kInvalidArgument), HasReason("BAD_RESUME_TOKEN")));
   request.set_resume_token("garbage");
   refused = Watch(request);
   EXPECT_FALSE(refused->Read().has_value());
@@ -134,15 +137,16 @@ TEST_F(WatchTest, UntilSettledWithNothingToWaitForEndsAtOnce) {
   EXPECT_THAT(stream->Finish(), IsOk());
 }
 
-// Reads nothing while far more is reported than a stream's windows hold; the others do not notice, and what it reads in
-// the end is the newest.
+// Reads nothing while far more is reported than a stream's windows hold; the others do not notice,
+// and what it reads in the end is the newest.
 TEST_F(WatchTest, ASlowReaderHoldsUpNobodyAndGetsTheNewest) {
   host("kvm-1").FinishAtOnce(false);
-  VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup created, Create("web-1", "nightly", [](auto& request) {
-                                for (int i = 0; i < 60; ++i) {
-                                  (*request.mutable_labels())[absl::StrCat("k", i)] = std::string(250, 'v');
-                                }
-                              }));
+  VMKEEP_ASSERT_OK_AND_ASSIGN(
+      const pb::Backup created, Create("web-1", "nightly", [](auto& request) {
+        for (int i = 0; i < 60; ++i) {
+          (*request.mutable_labels())[absl::StrCat("k", i)] = std::string(250, 'v');
+        }
+      }));
   AwaitTrue([&] { return host("kvm-1").accepted() == 1; }, "accepted");
   const auto slow = Watch();
   constexpr int kReports = 3000;  // of 16 KiB each
@@ -167,7 +171,8 @@ TEST_F(WatchTest, ADrainSaysWhereToResumeAndTheNextControllerGoesOnThere) {
   }
   const absl::Status end = stream->Finish();
   stop.join();
-  EXPECT_THAT(end, AllOf(StatusIs(absl::StatusCode::kUnavailable, HasSubstr("esume")), HasReason("DRAINING")));
+  EXPECT_THAT(end, AllOf(StatusIs(absl::StatusCode::kUnavailable, HasSubstr("esume")),
+                         HasReason("DRAINING")));
   ASSERT_FALSE(stream->token.empty());
   StopController();
   StartController();

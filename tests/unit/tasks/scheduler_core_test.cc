@@ -77,7 +77,8 @@ class SchedulerCoreTest : public ::testing::Test {
     return ids;
   }
 
-  BackupRecord Request(const BackupId& id, const std::string& vm, const HostId& host = "h1", int repository = 1) {
+  BackupRecord Request(const BackupId& id, const std::string& vm, const HostId& host = "h1",
+                       int repository = 1) {
     BackupRecord record;
     record.id = id;
     record.vm_uuid = record.vm_id = record.vm_name = vm;
@@ -98,9 +99,9 @@ class SchedulerCoreTest : public ::testing::Test {
   BackupRecord Begin(const BackupRecord& record) {
     for (const auto& begin : Asked<cmd::BeginTask>()) {
       if (begin.id != record.id) continue;
-      auto next = BeginTask(record, absl::StrCat("task-", record.epoch + 1), begin.dispatch.repository,
-                            begin.dispatch.repository_id, begin.dispatch.placement_reason,
-                            begin.dispatch.reserved_bytes);
+      auto next = BeginTask(record, absl::StrCat("task-", record.epoch + 1),
+                            begin.dispatch.repository, begin.dispatch.repository_id,
+                            begin.dispatch.placement_reason, begin.dispatch.reserved_bytes);
       next->revision = ++revision_;
       return *next;
     }
@@ -124,13 +125,14 @@ class SchedulerCoreTest : public ::testing::Test {
   SchedulerCore core_{Options()};
   absl::Duration now_ = absl::Hours(1);
   int64_t revision_ = 0;
-  std::vector<RepositoryRecord> repositories_ = {Repository("h1", 1), Repository("h1", 2), Repository("h2", 1),
-                                                 Repository("h2", 2)};
+  std::vector<RepositoryRecord> repositories_ = {Repository("h1", 1), Repository("h1", 2),
+                                                 Repository("h2", 1), Repository("h2", 2)};
   std::vector<SchedulerCommand> last_;
   std::map<BackupId, std::map<std::string, std::string>> shown_;
 };
 
-// Places --------------------------------------------------------------------------------------------------------------
+// Places
+// --------------------------------------------------------------------------------------------------------------
 
 TEST_F(SchedulerCoreTest, RequestOnAnOnlineHostBeginsAndIsSentAfterItIsDurable) {
   Happen(ev::HostOnline{"h1", {}});
@@ -167,7 +169,8 @@ TEST_F(SchedulerCoreTest, HostLimitHoldsAndTheNextBeginsWhenOneEnds) {
 TEST_F(SchedulerCoreTest, AFullHostDoesNotBlockAnother) {
   Happen({ev::HostOnline{"h1", {}}, ev::HostOnline{"h2", {}}});
   std::vector<SchedulerEvent> events;
-  for (int i = 0; i < 6; ++i) events.emplace_back(ev::RecordChanged{Request(absl::StrCat("a", i), absl::StrCat("vm", i))});
+  for (int i = 0; i < 6; ++i)
+    events.emplace_back(ev::RecordChanged{Request(absl::StrCat("a", i), absl::StrCat("vm", i))});
   events.emplace_back(ev::RecordChanged{Request("z", "vm9", "h2")});
   Happen(std::move(events));
   EXPECT_THAT(Begun(), ElementsAre("a0", "a1", "z"));
@@ -188,7 +191,8 @@ TEST_F(SchedulerCoreTest, RepositoryLimitCountsOverAllHosts) {
   Happen(std::move(events));
   EXPECT_THAT(Begun(), SizeIs(4));
   EXPECT_EQ(core_.RunningInRepository("repo-1"), 4);
-  EXPECT_THAT(shown_["h3-1"]["WAITING_FOR_SLOT"], HasSubstr("repository 1 of host h3 is at its limit of 4"));
+  EXPECT_THAT(shown_["h3-1"]["WAITING_FOR_SLOT"],
+              HasSubstr("repository 1 of host h3 is at its limit of 4"));
 }
 
 TEST_F(SchedulerCoreTest, ChosenByTheControllerTheOtherRepositoryIsTakenWhenOneHasNoSlot) {
@@ -197,7 +201,8 @@ TEST_F(SchedulerCoreTest, ChosenByTheControllerTheOtherRepositoryIsTakenWhenOneH
   options.tasks_per_repository = 1;
   core_ = SchedulerCore(options);
   Happen({ev::InventoryChanged{repositories_}, ev::HostOnline{"h1", {}},
-          ev::RecordChanged{Request("a", "vm1", "h1", 0)}, ev::RecordChanged{Request("b", "vm2", "h1", 0)},
+          ev::RecordChanged{Request("a", "vm1", "h1", 0)},
+          ev::RecordChanged{Request("b", "vm2", "h1", 0)},
           ev::RecordChanged{Request("c", "vm3", "h1", 0)}});
   ASSERT_THAT(Begun(), ElementsAre("a", "b"));
   EXPECT_EQ(Asked<cmd::BeginTask>()[0].dispatch.repository, 1);
@@ -215,7 +220,8 @@ TEST_F(SchedulerCoreTest, ALongLineOfOneVmDoesNotHoldUpAnother) {
   Happen(std::move(events));
   EXPECT_THAT(Begun(), ElementsAre("s0", "s1"));
   BackupRecord scrubbing = Begin(scrubs[0]);
-  Happen({ev::RecordChanged{scrubbing}, ev::Written{"s0", absl::OkStatus()}, ev::RecordChanged{Request("new", "vm3")}});
+  Happen({ev::RecordChanged{scrubbing}, ev::Written{"s0", absl::OkStatus()},
+          ev::RecordChanged{Request("new", "vm3")}});
   scrubbing.state = BackupState::kClosed;
   scrubbing.task_open = false;
   Happen(ev::RecordChanged{Changed(scrubbing)});
@@ -224,13 +230,15 @@ TEST_F(SchedulerCoreTest, ALongLineOfOneVmDoesNotHoldUpAnother) {
 }
 
 TEST_F(SchedulerCoreTest, ScrubsCountAndAVmHasOneTaskAtATime) {
-  Happen({ev::HostOnline{"h1", {}}, ev::RecordChanged{ToScrub("s", "vm1")}, ev::RecordChanged{Request("b", "vm1")}});
+  Happen({ev::HostOnline{"h1", {}}, ev::RecordChanged{ToScrub("s", "vm1")},
+          ev::RecordChanged{Request("b", "vm1")}});
   EXPECT_THAT(Begun(), ElementsAre("s"));
   EXPECT_EQ(core_.RunningOnHost("h1"), 1);
   EXPECT_THAT(shown_["b"]["WAITING_FOR_SLOT"], HasSubstr("another task of VM vm1"));
 }
 
-// Repositories --------------------------------------------------------------------------------------------------------
+// Repositories
+// --------------------------------------------------------------------------------------------------------
 
 struct PlacementCase {
   std::string name;
@@ -240,14 +248,16 @@ struct PlacementCase {
   std::string reason;
 };
 
-class PlacementTest : public SchedulerCoreTest, public ::testing::WithParamInterface<PlacementCase> {};
+class PlacementTest : public SchedulerCoreTest,
+                      public ::testing::WithParamInterface<PlacementCase> {};
 
 TEST_P(PlacementTest, ExplicitRepositoryIsRefusedWithItsReason) {
   repositories_[0].health = GetParam().health;
   repositories_[0].free_bytes = GetParam().free_bytes;
   BackupRecord record = Request("b", "vm1");
   record.reserved_bytes = 100;
-  Happen({ev::InventoryChanged{repositories_}, ev::HostOnline{"h1", {}}, ev::RecordChanged{record}});
+  Happen(
+      {ev::InventoryChanged{repositories_}, ev::HostOnline{"h1", {}}, ev::RecordChanged{record}});
   EXPECT_THAT(Begun(), IsEmpty());
   ASSERT_THAT(Asked<cmd::RejectTask>(), SizeIs(1));
   const Failure failure = Asked<cmd::RejectTask>()[0].failure;
@@ -258,7 +268,8 @@ TEST_P(PlacementTest, ExplicitRepositoryIsRefusedWithItsReason) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, PlacementTest,
-    ::testing::Values(PlacementCase{"Uninitialized", Health::kUninitialized, 900, false, "REPOSITORY_UNINITIALIZED"},
+    ::testing::Values(PlacementCase{"Uninitialized", Health::kUninitialized, 900, false,
+                                    "REPOSITORY_UNINITIALIZED"},
                       PlacementCase{"Ill", Health::kIll, 900, true, "REPOSITORY_ILL"},
                       PlacementCase{"Full", Health::kHealthy, 50, true, "REPOSITORY_FULL"}),
     [](const auto& info) { return info.param.name; });
@@ -266,12 +277,14 @@ INSTANTIATE_TEST_SUITE_P(
 TEST_F(SchedulerCoreTest, AnIllRepositoryIsAskedAgainAfterADelayAndThenUsed) {
   repositories_[0].health = Health::kIll;
   BackupRecord record = Request("b", "vm1");
-  Happen({ev::InventoryChanged{repositories_}, ev::HostOnline{"h1", {}}, ev::RecordChanged{record}});
+  Happen(
+      {ev::InventoryChanged{repositories_}, ev::HostOnline{"h1", {}}, ev::RecordChanged{record}});
   ASSERT_THAT(Asked<cmd::RejectTask>(), SizeIs(1));
   auto again = RejectTask(record, 0, Asked<cmd::RejectTask>()[0].failure);
   ASSERT_TRUE(again.ok());
   repositories_[0].health = Health::kHealthy;
-  Happen({ev::RecordChanged{Changed(*again)}, ev::Written{"b", absl::OkStatus()}, ev::InventoryChanged{repositories_}});
+  Happen({ev::RecordChanged{Changed(*again)}, ev::Written{"b", absl::OkStatus()},
+          ev::InventoryChanged{repositories_}});
   EXPECT_THAT(Begun(), IsEmpty()) << "it waits for its delay";
   ASSERT_THAT(Asked<cmd::ArmTimer>(), SizeIs(1));
   const absl::Duration at = Asked<cmd::ArmTimer>()[0].at;
@@ -297,11 +310,13 @@ TEST_F(SchedulerCoreTest, AScrubWaitsForTheRepositoryWhereItsFilesAre) {
 // A full repository fails its probe; to refuse the scrub would keep it full for good.
 TEST_F(SchedulerCoreTest, AScrubGoesToAnIllRepository) {
   repositories_[0].health = Health::kIll;
-  Happen({ev::InventoryChanged{repositories_}, ev::HostOnline{"h1", {}}, ev::RecordChanged{ToScrub("s", "vm1")}});
+  Happen({ev::InventoryChanged{repositories_}, ev::HostOnline{"h1", {}},
+          ev::RecordChanged{ToScrub("s", "vm1")}});
   EXPECT_THAT(Begun(), ElementsAre("s"));
 }
 
-// Hosts that come and go ----------------------------------------------------------------------------------------------
+// Hosts that come and go
+// ----------------------------------------------------------------------------------------------
 
 TEST_F(SchedulerCoreTest, AHostThatWasNeverHeardOfIsNoConditionYet) {
   Happen(ev::RecordChanged{Request("b", "vm1")});
@@ -385,7 +400,8 @@ TEST_F(SchedulerCoreTest, AfterARestartOfTheControllerOpenTasksAreAttachedTo) {
   EXPECT_THAT(last_, IsEmpty());
 }
 
-// Answers -------------------------------------------------------------------------------------------------------------
+// Answers
+// -------------------------------------------------------------------------------------------------------------
 
 TEST_F(SchedulerCoreTest, ARefusalEndsTheTryAndALostAnswerSendsItAgain) {
   Happen({ev::HostOnline{"h1", {}}});
@@ -406,7 +422,8 @@ TEST_F(SchedulerCoreTest, ARefusalEndsTheTryAndALostAnswerSendsItAgain) {
   const int64_t second = Asked<cmd::StartTask>()[0].call;
   EXPECT_EQ(Asked<cmd::StartTask>()[0].record.epoch, 1);
 
-  const absl::Status busy = MakeError(absl::StatusCode::kFailedPrecondition, "VM_BUSY", "another task");
+  const absl::Status busy =
+      MakeError(absl::StatusCode::kFailedPrecondition, "VM_BUSY", "another task");
   Happen(ev::StartRefused{"b", first, busy});
   EXPECT_THAT(Asked<cmd::RejectTask>(), IsEmpty()) << "an answer of the older call";
   Happen(ev::StartRefused{"b", second, busy});
@@ -448,7 +465,8 @@ TEST_F(SchedulerCoreTest, DelaysGrowFromTryToTry) {
   }
 }
 
-// Cancel and scrub ----------------------------------------------------------------------------------------------------
+// Cancel and scrub
+// ----------------------------------------------------------------------------------------------------
 
 TEST_F(SchedulerCoreTest, AScrubOfARequestThatNeverBeganClosesWithoutATask) {
   Happen(ev::HostOffline{"h1", "gone"});
@@ -531,7 +549,8 @@ TEST_F(SchedulerCoreTest, AFailedScrubIsTriedAgainAfterADelay) {
   EXPECT_THAT(Begun(), ElementsAre("s"));
 }
 
-// A scrub asked for while the BeginTask was on its way: the write is refused, and the record closes at once.
+// A scrub asked for while the BeginTask was on its way: the write is refused, and the record closes
+// at once.
 TEST_F(SchedulerCoreTest, ARecordThatMovedOnIsNotDelayed) {
   Happen({ev::HostOnline{"h1", {}}});
   BackupRecord record = Request("b", "vm1");
