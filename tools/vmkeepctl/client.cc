@@ -19,7 +19,8 @@ namespace {
 constexpr absl::Duration kUnaryTimeout = absl::Seconds(30);
 // How soon an interrupt is seen.
 constexpr absl::Duration kPoll = absl::Milliseconds(50);
-constexpr int kCreateTries = 5;
+// About 5 s in all: a controller that restarts is back by then.
+constexpr int kCreateTries = 7;
 
 }  // namespace
 

@@ -24,6 +24,14 @@ namespace {
 
 using ::testing::HasSubstr;
 
+// Debian's c-ares leaks a few bytes with each name that it looks up, which LeakSanitizer rightly
+// reports.
+#ifdef VMKEEP_SANITIZED
+constexpr bool kLooksUpNames = false;
+#else
+constexpr bool kLooksUpNames = true;
+#endif
+
 std::string MakeTempDir() {
   std::string path = absl::StrCat(testing::TempDir(), "vmkeep-channel-XXXXXX");
   EXPECT_NE(mkdtemp(path.data()), nullptr);
@@ -173,7 +181,9 @@ TEST_F(ChannelTest, PlainCallsOverUnixAndLoopback) {
 
   Serve("127.0.0.1:0", {});
   EXPECT_TRUE(DialAndCall(Local(), {}).ok());
-  EXPECT_TRUE(DialAndCall(Local("localhost"), {}).ok());
+  if (kLooksUpNames) {
+    EXPECT_TRUE(DialAndCall(Local("localhost"), {}).ok());
+  }
 }
 
 TEST_F(ChannelTest, IPv6Loopback) {
@@ -197,7 +207,9 @@ TEST_F(ChannelTest, MutualTls) {
   Serve("127.0.0.1:0", authority.Issue("server", "IP:127.0.0.1,DNS:localhost"));
   const TlsFiles client = authority.Issue("client", "DNS:client");
   EXPECT_TRUE(DialAndCall(Local(), client).ok());
-  EXPECT_TRUE(DialAndCall(Local("localhost"), client).ok());
+  if (kLooksUpNames) {
+    EXPECT_TRUE(DialAndCall(Local("localhost"), client).ok());
+  }
 
   // A plain client, and one that knows the CA but has no certificate of its own.
   EXPECT_EQ(DialAndCall(Local(), {}).error_code(), grpc::StatusCode::UNAVAILABLE);
