@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -24,6 +25,9 @@ absl::StatusOr<Fd> OpenDir(const Fd& dir, const std::string& path);
 absl::StatusOr<Fd> MakeDirs(const Fd& dir, const std::string& path, mode_t mode);
 // True when there is an entry of that name; a link counts, wherever it points.
 absl::StatusOr<bool> Exists(const Fd& dir, const std::string& name);
+
+// The names in an open folder, without "." and "..", in no order.
+absl::StatusOr<std::vector<std::string>> List(const Fd& dir);
 
 // The whole of a regular file. RESOURCE_EXHAUSTED, reason FILE_TOO_LONG, past `max_bytes`; FAILED_PRECONDITION, reason
 // NOT_A_PLAIN_FILE, for anything else (a pipe would block).

@@ -7,6 +7,9 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "common/fs/errors.h"
 #include "common/fs/files.h"
@@ -23,6 +26,17 @@ struct CloseDir {
 };
 using DirHandle = std::unique_ptr<DIR, CloseDir>;
 
+absl::StatusOr<DirHandle> ReadDir(Fd fd, const char* name) {
+  DirHandle handle(fdopendir(fd.get()));
+  if (handle == nullptr) return error::FromErrno(errno, "cannot read", name);
+  fd.Release();
+  return handle;
+}
+
+bool IsDots(const dirent& entry) {
+  return std::strcmp(entry.d_name, ".") == 0 || std::strcmp(entry.d_name, "..") == 0;
+}
+
 // One folder to empty, without entering another file system that is mounted inside.
 absl::StatusOr<DirHandle> OpenForRemoval(int dir, const char* name) {
   open_how how{};
@@ -30,10 +44,7 @@ absl::StatusOr<DirHandle> OpenForRemoval(int dir, const char* name) {
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
   Fd fd(static_cast<int>(syscall(SYS_openat2, dir, name, &how, sizeof(how))));
   if (!fd.valid()) return error::FromErrno(errno, "cannot open", name);
-  DirHandle handle(fdopendir(fd.get()));
-  if (handle == nullptr) return error::FromErrno(errno, "cannot read", name);
-  fd.Release();
-  return handle;
+  return ReadDir(std::move(fd), name);
 }
 
 absl::Status RemoveEntry(int dir, const char* name, int depth);
@@ -48,7 +59,7 @@ Pass RemoveEntries(DIR* dir, int depth) {
   Pass pass;
   rewinddir(dir);
   while (const dirent* entry = readdir(dir)) {
-    if (std::strcmp(entry->d_name, ".") == 0 || std::strcmp(entry->d_name, "..") == 0) continue;
+    if (IsDots(*entry)) continue;
     const absl::Status status = RemoveEntry(dirfd(dir), entry->d_name, depth);
     if (status.ok()) pass.removed_some = true;
     pass.first_error.Update(status);
@@ -84,6 +95,19 @@ absl::Status RemoveEntry(int dir, const char* name, int depth) {
 }
 
 }  // namespace
+
+absl::StatusOr<std::vector<std::string>> List(const Fd& dir) {
+  VMKEEP_ASSIGN_OR_RETURN(Fd again, OpenDir(dir, "."));
+  VMKEEP_ASSIGN_OR_RETURN(const DirHandle handle, ReadDir(std::move(again), "the folder"));
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* entry = readdir(handle.get())) {
+    if (!IsDots(*entry)) names.emplace_back(entry->d_name);
+    errno = 0;
+  }
+  if (errno != 0) return error::FromErrno(errno, "cannot read", "the folder");
+  return names;
+}
 
 absl::StatusOr<bool> RemoveTree(const Fd& dir, const std::string& name) {
   VMKEEP_ASSIGN_OR_RETURN(const bool existed, Exists(dir, name));

@@ -1,0 +1,175 @@
+// LibvirtHypervisor: what VMs there are, and what a backup of one would take.
+
+#include <libvirt/virterror.h>
+
+#include <cstdlib>
+#include <set>
+#include <string_view>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "common/uuid.h"
+#include "executor/hypervisor/errors.h"
+#include "executor/hypervisor/libvirt/all_vms.h"
+#include "executor/hypervisor/libvirt/connection.h"
+#include "executor/hypervisor/libvirt/image.h"
+#include "executor/hypervisor/libvirt/libvirt_error.h"
+#include "executor/hypervisor/libvirt/libvirt_hypervisor.h"
+#include "executor/hypervisor/libvirt/preflight.h"
+#include "executor/hypervisor/libvirt/vm_look.h"
+
+namespace vmkeep::executor {
+namespace {
+
+using libvirt::Access;
+using libvirt::DomainHandle;
+using libvirt::DomainXml;
+using libvirt::VmLook;
+
+// The base of an overlay that an offline snapshot made stands only in the overlay's own header.
+void CompleteFromHeader(OverlayDisk& disk) {
+  if (!disk.base.empty()) return;
+  if (absl::StatusOr<std::string> base = libvirt::BackingName(disk.overlay); base.ok()) {
+    disk.base = *std::move(base);
+  }
+}
+
+// Ours in the live and in the inactive XML, each once.
+std::vector<OverlayDisk> OverlaysOf(const VmLook& look) {
+  std::vector<OverlayDisk> overlays;
+  std::set<std::string> seen;
+  for (const std::optional<DomainXml>* xml : {&look.live, &look.inactive}) {
+    if (!xml->has_value()) continue;
+    for (OverlayDisk& disk : libvirt::OverlaysIn(**xml)) {
+      if (!seen.insert(disk.overlay).second) continue;
+      CompleteFromHeader(disk);
+      overlays.push_back(std::move(disk));
+    }
+  }
+  return overlays;
+}
+
+// What libvirt, or a job of somebody, does to the VM now; empty when nothing.
+absl::StatusOr<std::string> BusyWith(virDomainPtr domain, const VmLook& look) {
+  if (look.power == PowerState::kPaused && look.live &&
+      (look.reason == VIR_DOMAIN_PAUSED_MIGRATION || look.reason == VIR_DOMAIN_PAUSED_SAVE ||
+       look.reason == VIR_DOMAIN_PAUSED_DUMP || look.reason == VIR_DOMAIN_PAUSED_SNAPSHOT ||
+       look.reason == VIR_DOMAIN_PAUSED_STARTING_UP ||
+       look.reason == VIR_DOMAIN_PAUSED_SHUTTING_DOWN)) {
+    return std::string("a migration, save, dump, snapshot, start or stop");
+  }
+  virDomainJobInfo job = {};
+  if (virDomainGetJobInfo(domain, &job) != 0) return libvirt::LibvirtError("ask for jobs");
+  // A snapshot beside one blocks for 30 s (libvirt-facts.md, 8).
+  if (job.type != VIR_DOMAIN_JOB_NONE) return std::string("a backup, migration, save or dump job");
+  for (const libvirt::DiskXml& disk : look.live->disks) {
+    if (disk.mirror) return absl::StrCat("a block job on disk ", disk.target);
+    if (disk.empty) continue;
+    virDomainBlockJobInfo block = {};
+    const int jobs = virDomainGetBlockJobInfo(domain, disk.target.c_str(), &block, 0);
+    if (jobs < 0) return libvirt::LibvirtError("ask for block jobs");
+    if (jobs > 0) return absl::StrCat("a block job on disk ", disk.target);
+  }
+  return std::string();
+}
+
+absl::Status RefuseOverlays(const std::string& name, const VmLook& look) {
+  std::vector<std::string> files;
+  for (const OverlayDisk& disk : OverlaysOf(look)) files.push_back(disk.overlay);
+  if (files.empty()) return absl::OkStatus();
+  return error::VmOnOverlay(name, files,
+                            "the executor merges it when it finds the backup's journal; without "
+                            "one, merge each file into its backing file and remove it then");
+}
+
+absl::Status RefuseState(const std::string& name, const VmLook& look) {
+  if (!look.running()) {
+    return error::CannotBackUp(name, "it is off, and this version takes running VMs: start it");
+  }
+  if (look.power == PowerState::kPaused && look.reason == VIR_DOMAIN_PAUSED_IOERROR) {
+    return error::CannotBackUp(
+        name, "it is paused by an I/O error on a disk: see to the storage, then `virsh resume`");
+  }
+  return absl::OkStatus();
+}
+
+// Looks and refuses; what is left needs the images only.
+absl::StatusOr<VmLook> LookForBackup(const Access& access, const std::string& uuid,
+                                     bool apparmor_allowed) {
+  VMKEEP_ASSIGN_OR_RETURN(const DomainHandle domain, libvirt::FindVm(access, uuid));
+  VMKEEP_ASSIGN_OR_RETURN(VmLook look, libvirt::LookAt(domain.get(), /*secure=*/true));
+  const std::string name = look.now().name;
+  VMKEEP_RETURN_IF_ERROR(RefuseOverlays(name, look));
+  VMKEEP_RETURN_IF_ERROR(RefuseState(name, look));
+  VMKEEP_ASSIGN_OR_RETURN(const std::string busy, BusyWith(domain.get(), look));
+  if (!busy.empty()) return error::VmBusy(name, busy);
+  unsigned long version = 0;
+  if (virConnectGetLibVersion(access.get(), &version) != 0) {
+    return libvirt::LibvirtError("ask for libvirt's version");
+  }
+  VMKEEP_RETURN_IF_ERROR(libvirt::CheckConfinement(*look.live, version, apparmor_allowed));
+  return look;
+}
+
+}  // namespace
+
+absl::StatusOr<VmDescription> LibvirtHypervisor::Describe(absl::string_view vm_uuid) {
+  const std::string uuid(vm_uuid);
+  const bool allowed = options_.apparmor_allowed;
+  VMKEEP_ASSIGN_OR_RETURN(
+      VmLook look,
+      connection_->Call<VmLook>("describe the VM", [uuid, allowed](const Access& access) {
+        return LookForBackup(access, uuid, allowed);
+      }));
+  VMKEEP_ASSIGN_OR_RETURN(
+      libvirt::DiskChoice choice,
+      libvirt::ChooseDisks(*look.live, look.inactive ? &*look.inactive : nullptr));
+  for (Disk& disk : choice.disks) {
+    const absl::Status sound = libvirt::InspectImage(disk);
+    if (absl::IsFailedPrecondition(sound)) {
+      return error::CannotBackUp(look.live->name, sound.message());
+    }
+    VMKEEP_RETURN_IF_ERROR(sound);
+  }
+  return VmDescription{.uuid = look.live->uuid,
+                       .name = look.live->name,
+                       .power = look.power,
+                       .disks = std::move(choice.disks),
+                       .excluded = std::move(choice.excluded),
+                       .not_included = look.live->not_included,
+                       .nvram = look.live->nvram,
+                       .live_xml = std::move(look.live_xml),
+                       .inactive_xml = std::move(look.inactive_xml)};
+}
+
+absl::StatusOr<std::vector<VmSummary>> LibvirtHypervisor::ListVms() {
+  return connection_->Call<std::vector<VmSummary>>(
+      "list the VMs", [](const Access& access) -> absl::StatusOr<std::vector<VmSummary>> {
+        std::vector<VmSummary> vms;
+        VMKEEP_RETURN_IF_ERROR(
+            libvirt::ForEachVm(access, /*secure=*/false, [&](const VmLook& look) {
+              vms.push_back({.uuid = look.now().uuid,
+                             .name = look.now().name,
+                             .power = look.power,
+                             .overlays = OverlaysOf(look)});
+              return absl::OkStatus();
+            }));
+        return vms;
+      });
+}
+
+void LibvirtHypervisor::OnChange(std::function<void()> changed) {
+  connection_->OnChange(std::move(changed));
+}
+
+absl::StatusOr<std::string> LibvirtHypervisor::RestoreXml(const VmDescription& vm,
+                                                          const std::vector<RestoreFile>& files) {
+  absl::StatusOr<std::string> xml =
+      libvirt::RestoreXmlFrom(vm.inactive_xml.empty() ? vm.live_xml : vm.inactive_xml, files);
+  if (!xml.ok()) return error::HypervisorFailed("write the definition", xml.status().message());
+  return xml;
+}
+
+}  // namespace vmkeep::executor

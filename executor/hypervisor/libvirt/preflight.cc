@@ -1,0 +1,162 @@
+#include "executor/hypervisor/libvirt/preflight.h"
+
+#include <algorithm>
+#include <optional>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "executor/hypervisor/errors.h"
+
+namespace vmkeep::executor::libvirt {
+namespace {
+
+constexpr unsigned long kAppArmorFixed = 12'001'000;
+
+// Why a disk is left out of every backup (vmkeep.v1.ExcludedDisk); nothing when it is to be taken.
+std::optional<std::string> ExclusionOf(const DiskXml& disk) {
+  if (disk.device == "cdrom") return "CDROM";
+  if (disk.device == "floppy") return "FLOPPY";
+  if (disk.device == "lun") return "LUN";
+  if (disk.empty) return "EMPTY";
+  if (disk.readonly) return "READ_ONLY";
+  if (disk.shareable) return "SHAREABLE";
+  if (disk.transient) return "TRANSIENT";
+  return std::nullopt;
+}
+
+// Why this version cannot take a disk, with the remedy; empty when it can.
+std::string RefusalOf(const DiskXml& disk) {
+  if (disk.device != "disk") return absl::StrCat("is a device of kind '", disk.device, "'");
+  if (disk.type != "file" || disk.source.empty()) {
+    return absl::StrCat("is of type '", disk.type,
+                        "': only file disks can be backed up by this version");
+  }
+  if (!absl::StartsWith(disk.source, "/")) return "has a source that is no absolute path";
+  if (disk.format.empty()) {
+    return "has no declared driver type, and a format is never guessed: add <driver name='qemu' "
+           "type='...'/>";
+  }
+  if (disk.format != "raw" && disk.format != "qcow2") {
+    return absl::StrCat("has the format '", disk.format,
+                        "': only raw and qcow2 can be backed up by this version");
+  }
+  if (!disk.backing.empty()) {
+    return "has a backing chain: merge it with `virsh blockpull` or `virsh blockcommit`, then try "
+           "again";
+  }
+  if (disk.data_store) {
+    return "keeps its data in a second file: convert it to a plain qcow2 image";
+  }
+  if (disk.slice) return "is only a part of its file: give it a file of its own";
+  if (disk.encrypted) {
+    return "is encrypted by QEMU, and the overlay would not be: encrypt inside of the guest "
+           "instead";
+  }
+  return {};
+}
+
+// A disk that goes away or changes at the next start could not be merged after one.
+std::string DifferenceOf(const DiskXml& live, const DomainXml& inactive) {
+  const DiskXml* defined = inactive.Find(live.target);
+  if (defined == nullptr) {
+    return "is not in the VM's definition: add it with `virsh attach-disk --config`, or detach it";
+  }
+  if (defined->source != live.source || defined->format != live.format) {
+    return "is another image in the VM's definition than in the running VM: restart the VM, or "
+           "correct the definition";
+  }
+  return {};
+}
+
+absl::Status ForeignChain(const DomainXml& domain, const OverlayDisk& disk,
+                          const DiskXml& found) {
+  const bool above =
+      std::any_of(found.backing.begin(), found.backing.end(),
+                  [&](const ChainLink& link) { return link.file == disk.overlay; });
+  if (above) {
+    return error::VmOnOverlay(
+        domain.name, {disk.overlay},
+        absl::StrCat("somebody made a snapshot above it (", found.source, ") on disk ",
+                     disk.target, ": commit that one first with `virsh blockcommit`"));
+  }
+  return error::HypervisorFailed(
+      absl::StrCat("merge of disk ", disk.target),
+      absl::StrCat("its image is ", found.source.empty() ? "no file" : found.source,
+                   ", neither the overlay ", disk.overlay, " nor its base ", disk.base,
+                   ": nothing was touched"));
+}
+
+absl::StatusOr<MergePhase> PhaseOnOverlay(const DomainXml& domain, const OverlayDisk& disk,
+                                          const DiskXml& found) {
+  if (found.backing.empty() || found.backing.front().file != disk.base) {
+    return error::HypervisorFailed(
+        absl::StrCat("merge of disk ", disk.target),
+        absl::StrCat("the overlay ", disk.overlay, " does not stand on ", disk.base,
+                     ": nothing was touched"));
+  }
+  if (!found.mirror) return MergePhase::kNone;
+  if (found.mirror->job != "active-commit" || found.mirror->file != disk.base) {
+    return error::VmBusy(domain.name,
+                         absl::StrCat("a block job of somebody else on disk ", disk.target));
+  }
+  return found.mirror->ready ? MergePhase::kReady : MergePhase::kRunning;
+}
+
+}  // namespace
+
+absl::StatusOr<DiskChoice> ChooseDisks(const DomainXml& live, const DomainXml* inactive) {
+  DiskChoice choice;
+  for (const DiskXml& disk : live.disks) {
+    if (const std::optional<std::string> why = ExclusionOf(disk)) {
+      choice.excluded.push_back({disk.target, *why});
+      continue;
+    }
+    std::string refusal = RefusalOf(disk);
+    if (refusal.empty() && inactive != nullptr) refusal = DifferenceOf(disk, *inactive);
+    if (!refusal.empty()) {
+      return error::CannotBackUp(live.name, absl::StrCat("disk ", disk.target, " ", refusal));
+    }
+    Disk chosen;
+    chosen.target = disk.target;
+    chosen.source = disk.source;
+    chosen.format = disk.format;
+    choice.disks.push_back(chosen);
+  }
+  if (choice.disks.empty()) {
+    return error::CannotBackUp(
+        live.name,
+        "it has no disk of its own: read-only, shared and transient disks are left out");
+  }
+  return choice;
+}
+
+absl::Status CheckConfinement(const DomainXml& live, unsigned long libvirt_version, bool allowed) {
+  if (!live.apparmor || allowed || libvirt_version >= kAppArmorFixed) return absl::OkStatus();
+  return error::CannotBackUp(
+      live.name,
+      "AppArmor confines it, and libvirt before 12.1 lets QEMU merge into a disk only once, so "
+      "that the VM would stay on its overlay: allow QEMU to write to the disks' folder in "
+      "/etc/apparmor.d/local/abstractions/libvirt-qemu and tell the executor so, or take the VM "
+      "out with <seclabel type='none' model='apparmor'/> and restart it, or use libvirt 12.1");
+}
+
+absl::StatusOr<MergePhase> PhaseIn(const DomainXml& domain, bool running,
+                                   const OverlayDisk& disk) {
+  const DiskXml* found = domain.Find(disk.target);
+  if (found == nullptr) {
+    return error::HypervisorFailed(
+        absl::StrCat("merge of disk ", disk.target),
+        absl::StrCat("VM ", domain.name, " has no such disk any more; its overlay is ",
+                     disk.overlay, ", its base ", disk.base, ": nothing was touched"));
+  }
+  if (found->source == disk.overlay) {
+    if (!running) return MergePhase::kOffline;
+    return PhaseOnOverlay(domain, disk, *found);
+  }
+  if (found->source == disk.base && found->backing.empty()) return MergePhase::kMerged;
+  return ForeignChain(domain, disk, *found);
+}
+
+}  // namespace vmkeep::executor::libvirt

@@ -1,0 +1,198 @@
+// LibvirtHypervisor: after the merge, everything as it was; only then the overlay goes.
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "executor/hypervisor/errors.h"
+#include "executor/hypervisor/libvirt/all_vms.h"
+#include "executor/hypervisor/libvirt/connection.h"
+#include "executor/hypervisor/libvirt/image.h"
+#include "executor/hypervisor/libvirt/libvirt_error.h"
+#include "executor/hypervisor/libvirt/libvirt_hypervisor.h"
+#include "executor/hypervisor/libvirt/overlay_files.h"
+#include "executor/hypervisor/libvirt/vm_look.h"
+
+namespace vmkeep::executor {
+namespace {
+
+using libvirt::Access;
+using libvirt::DomainHandle;
+using libvirt::VmLook;
+
+std::vector<std::string> OverlaysNamed(const std::vector<OverlayDisk>& disks) {
+  std::vector<std::string> files;
+  for (const OverlayDisk& disk : disks) files.push_back(disk.overlay);
+  return files;
+}
+
+// Our overlays that the XML names, wherever in it.
+absl::StatusOr<std::vector<std::string>> NamedIn(const std::string& xml,
+                                                 const std::vector<OverlayDisk>& disks) {
+  std::vector<std::string> files;
+  if (xml.empty()) return files;
+  for (const OverlayDisk& disk : disks) {
+    VMKEEP_ASSIGN_OR_RETURN(const bool named, libvirt::Names(xml, disk.overlay));
+    if (named) files.push_back(disk.overlay);
+  }
+  return files;
+}
+
+absl::Status NotRestored(const VmLook& look, const std::vector<std::string>& files,
+                         absl::string_view remedy) {
+  return error::VmOnOverlay(look.now().name, files, remedy);
+}
+
+// The last check of an XML: the bases, and no job.
+absl::Status CheckDisks(const VmLook& look, const libvirt::DomainXml& xml,
+                        const std::vector<OverlayDisk>& disks, absl::string_view which) {
+  for (const OverlayDisk& disk : disks) {
+    const libvirt::DiskXml* found = xml.Find(disk.target);
+    if (found == nullptr || found->source != disk.base || found->mirror) {
+      return NotRestored(look, {disk.overlay},
+                         absl::StrCat("disk ", disk.target, " of the ", which,
+                                      " is not simply on ", disk.base, ": see `virsh dumpxml`"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckRestored(const VmLook& look, const VmDescription& before,
+                           const std::vector<OverlayDisk>& disks) {
+  if (look.live) VMKEEP_RETURN_IF_ERROR(CheckDisks(look, *look.live, disks, "running VM"));
+  if (look.inactive) VMKEEP_RETURN_IF_ERROR(CheckDisks(look, *look.inactive, disks, "definition"));
+  if (look.inactive_xml != before.inactive_xml) {
+    return NotRestored(look, OverlaysNamed(disks),
+                       "all disks are merged, but the definition is not what it was: somebody "
+                       "changed it meanwhile; compare it with the one in the backup, then remove "
+                       "the overlays");
+  }
+  return absl::OkStatus();
+}
+
+// What keeps the definition from being put back: a disk that is not merged, or a change that would be lost.
+absl::Status MayDefine(const VmLook& look, const VmDescription& before,
+                       const std::vector<OverlayDisk>& disks) {
+  VMKEEP_ASSIGN_OR_RETURN(const std::vector<std::string> live, NamedIn(look.live_xml, disks));
+  if (!live.empty()) {
+    return NotRestored(look, live, "the running VM is on it: it has to be merged first");
+  }
+  if (look.inactive_xml.empty()) return absl::OkStatus();
+  VMKEEP_ASSIGN_OR_RETURN(
+      const bool same, libvirt::SameButForImages(look.inactive_xml, before.inactive_xml, disks));
+  if (same) return absl::OkStatus();
+  return NotRestored(look, OverlaysNamed(disks),
+                     "the definition names it and was changed by somebody meanwhile: set the "
+                     "disks' sources back with `virsh edit`");
+}
+
+// The file that was described, and no other, gets back what libvirt changed.
+absl::Status PutOwnerBack(const Disk& disk) {
+  const int fd = open(disk.source.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("open ", disk.source));
+  struct stat found = {};
+  int error = fstat(fd, &found) == 0 ? 0 : errno;
+  const bool same = error == 0 && found.st_dev == disk.dev && found.st_ino == disk.ino;
+  if (error == 0 && !same) {
+    log::Warning("disk_is_another_file", {{"file", disk.source}});
+  }
+  if (same && (found.st_uid != disk.uid || found.st_gid != disk.gid)) {
+    if (fchown(fd, disk.uid, disk.gid) != 0) error = errno;
+  }
+  if (same && error == 0 && (found.st_mode & 07777) != disk.mode) {
+    if (fchmod(fd, disk.mode) != 0) error = errno;
+  }
+  close(fd);
+  if (error == 0) return absl::OkStatus();
+  return absl::ErrnoToStatus(error, absl::StrCat("put the owner of ", disk.source, " back"));
+}
+
+// Runs inside of Call(): whether the definition has to be put back; refuses where it must not.
+absl::StatusOr<bool> NeedsDefinition(const Access& access, const VmDescription& before,
+                                     const std::vector<OverlayDisk>& disks) {
+  VMKEEP_ASSIGN_OR_RETURN(const VmLook look,
+                          libvirt::LookAt(access, before.uuid, /*secure=*/true));
+  VMKEEP_ASSIGN_OR_RETURN(const std::vector<std::string> named, NamedIn(look.inactive_xml, disks));
+  // libvirt lets a running VM be undefined: it is transient then, and gone when it ends.
+  const bool undefined = look.inactive_xml.empty() && !before.inactive_xml.empty();
+  if (named.empty() && !undefined) return false;
+  VMKEEP_RETURN_IF_ERROR(MayDefine(look, before, disks));
+  return true;
+}
+
+}  // namespace
+
+absl::Status LibvirtHypervisor::PutDefinitionBack(const VmDescription& before,
+                                                  const std::vector<OverlayDisk>& disks) {
+  return connection_->Run(
+      "put the VM's definition back", absl::ZeroDuration(),
+      [before, disks](const Access& access) -> absl::Status {
+        VMKEEP_ASSIGN_OR_RETURN(const bool needed, NeedsDefinition(access, before, disks));
+        if (!needed) return absl::OkStatus();
+        if (access.given_up()) return absl::CancelledError("nobody waits for it any more");
+        // With its uuid in it: a definition without one never replaces another.
+        const DomainHandle defined(
+            virDomainDefineXMLFlags(access.get(), before.inactive_xml.c_str(), 0));
+        if (defined == nullptr) {
+          return libvirt::LibvirtError("put the VM's definition back", before.uuid);
+        }
+        return absl::OkStatus();
+      });
+}
+
+absl::Status LibvirtHypervisor::Restore(const VmDescription& before,
+                                        const std::vector<OverlayDisk>& disks) {
+  VMKEEP_RETURN_IF_ERROR(PutDefinitionBack(before, disks));
+  VMKEEP_RETURN_IF_ERROR(connection_->Run(
+      "check the VM after the merge", absl::ZeroDuration(),
+      [before, disks](const Access& access) -> absl::Status {
+        VMKEEP_ASSIGN_OR_RETURN(const VmLook look,
+                                libvirt::LookAt(access, before.uuid, /*secure=*/true));
+        return CheckRestored(look, before, disks);
+      }));
+  for (const Disk& disk : before.disks) {
+    if (absl::Status status = PutOwnerBack(disk); !status.ok()) {
+      return error::HypervisorFailed("restore the VM's files", status.message());
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LibvirtHypervisor::RemoveOverlay(const OverlayDisk& disk) {
+  if (OverlayTask(disk.overlay).empty()) {
+    return error::HypervisorFailed("remove the overlay",
+                                   absl::StrCat(disk.overlay, " is no overlay of ours"));
+  }
+  // Any VM: a clone may have been made of this one while it was on the overlay.
+  VMKEEP_RETURN_IF_ERROR(connection_->Run(
+      "remove the overlay", absl::ZeroDuration(), [disk](const Access& access) {
+        return libvirt::ForEachVm(
+            access, /*secure=*/false, [&](const VmLook& look) -> absl::Status {
+              for (const std::string& xml : {look.live_xml, look.inactive_xml}) {
+                VMKEEP_ASSIGN_OR_RETURN(const auto files, NamedIn(xml, {disk}));
+                if (!files.empty()) {
+                  return NotRestored(look, files, "it has to be merged before it can go");
+                }
+              }
+              return absl::OkStatus();
+            });
+      }));
+  const absl::StatusOr<bool> used = libvirt::InUse(disk.overlay);
+  if (used.ok() && *used) {
+    return error::VmOnOverlay(disk.vm_uuid, {disk.overlay},
+                              "a process that libvirt does not know of has it open");
+  }
+  if (absl::Status gone = libvirt::UnlinkOverlay(disk.overlay); !gone.ok()) {
+    return error::HypervisorFailed("remove the overlay", gone.message());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace vmkeep::executor

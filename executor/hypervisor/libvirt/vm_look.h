@@ -1,0 +1,38 @@
+#ifndef VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_VM_LOOK_H_
+#define VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_VM_LOOK_H_
+
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "executor/hypervisor/hypervisor.h"
+#include "executor/hypervisor/libvirt/connection.h"
+#include "executor/hypervisor/libvirt/domain_xml.h"
+#include "executor/hypervisor/libvirt/handles.h"
+
+// What libvirt says of one VM now. These run inside of Connection::Call().
+namespace vmkeep::executor::libvirt {
+
+struct VmLook {
+  PowerState power = PowerState::kUnknown;
+  int reason = 0;  // why it is in that state: virDomainPausedReason and the like
+  std::string live_xml;      // empty when it is off
+  std::string inactive_xml;  // empty when it is transient
+  std::optional<DomainXml> live;
+  std::optional<DomainXml> inactive;
+
+  bool running() const { return live.has_value(); }  // or paused: it has a QEMU
+  // The XML that says where its disks are now.
+  const DomainXml& now() const { return live ? *live : *inactive; }
+};
+
+absl::StatusOr<DomainHandle> FindVm(const Access& access, const std::string& vm_uuid);
+
+// With secrets when `secure`: then the texts are never logged.
+absl::StatusOr<VmLook> LookAt(virDomainPtr domain, bool secure);
+absl::StatusOr<VmLook> LookAt(const Access& access, const std::string& vm_uuid, bool secure);
+
+}  // namespace vmkeep::executor::libvirt
+
+#endif  // VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_VM_LOOK_H_

@@ -1,0 +1,42 @@
+#include "executor/hypervisor/libvirt/xml_text.h"
+
+#include <sstream>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace vmkeep::executor::libvirt {
+namespace {
+
+// Twice libvirt's own limit of a string on its wire (REMOTE_STRING_MAX, 4 MiB).
+constexpr size_t kMaxBytes = size_t{8} << 20;
+
+}  // namespace
+
+absl::Status ParseXml(absl::string_view xml, const char* root, pugi::xml_document& document) {
+  if (xml.size() > kMaxBytes) return absl::InvalidArgumentError("the XML is too large");
+  // pugixml would take the text up to there for all of it.
+  if (xml.find('\0') != absl::string_view::npos) {
+    return absl::InvalidArgumentError("the XML has a zero byte");
+  }
+  const pugi::xml_parse_result result = document.load_buffer(
+      xml.data(), xml.size(), pugi::parse_default | pugi::parse_comments, pugi::encoding_utf8);
+  if (!result) {
+    // pugixml's descriptions are fixed texts.
+    return absl::InvalidArgumentError(
+        absl::StrCat("the XML cannot be read: ", result.description(), " at byte ", result.offset));
+  }
+  if (absl::string_view(document.document_element().name()) != root) {
+    return absl::InvalidArgumentError(absl::StrCat("the XML is no <", root, ">"));
+  }
+  return absl::OkStatus();
+}
+
+std::string XmlText(const pugi::xml_document& document) {
+  std::ostringstream text;
+  document.save(text, "  ", pugi::format_default | pugi::format_no_declaration,
+                pugi::encoding_utf8);
+  return std::move(text).str();
+}
+
+}  // namespace vmkeep::executor::libvirt

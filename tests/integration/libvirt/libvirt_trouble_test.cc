@@ -1,0 +1,366 @@
+// What libvirt, administrators and full disks do to a backup, on a real libvirtd with VMs that have no system in them.
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "common/clock.h"
+#include "common/error.h"
+#include "tests/integration/libvirt/backup.h"
+#include "tests/integration/libvirt/lab.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace vmkeep::executor {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::vmkeep::test::HasReason;
+using ::vmkeep::test::IsOk;
+using ::vmkeep::test::IsOkAndHolds;
+using ::vmkeep::test::StatusIs;
+
+constexpr char kOtherTask[] = "01990000-0000-7000-8000-000000000001";
+
+class TroubleTest : public ::testing::Test {
+ protected:
+  VmDescription Describe() {
+    absl::StatusOr<VmDescription> vm = hypervisor_->Describe(vm_.uuid());
+    EXPECT_THAT(vm, IsOk());
+    return vm.ok() ? *std::move(vm) : VmDescription{};
+  }
+  std::pair<VmDescription, SnapshotPlan> OntoOverlays() {
+    VmDescription vm = Describe();
+    SnapshotPlan plan = lab::PlanFor(vm);
+    EXPECT_THAT(hypervisor_->Snapshot(plan), IsOk());
+    return {std::move(vm), std::move(plan)};
+  }
+  // As a user would, under another name than ours unless told.
+  void SnapshotByVirsh(const std::string& file) {
+    lab::Virsh({"snapshot-create-as", vm_.uuid(), "--disk-only", "--atomic", "--no-metadata",
+                "--diskspec", "vda,file=" + file, "--diskspec", "vdb,snapshot=no", "--diskspec",
+                "sda,snapshot=no"});
+  }
+  std::string Definition() { return lab::Virsh({"dumpxml", "--inactive", vm_.uuid()}); }
+
+  const lab::BareVm vm_;
+  const std::unique_ptr<Hypervisor> hypervisor_ = lab::OpenLibvirt();
+};
+
+TEST_F(TroubleTest, CdDriveIsExcludedAndStaysUntouched) {
+  const auto [vm, plan] = OntoOverlays();
+  ASSERT_EQ(vm.excluded.size(), 1u);
+  EXPECT_EQ(vm.excluded[0].target, "sda");
+  EXPECT_EQ(vm.excluded[0].reason, "CDROM");
+  EXPECT_THAT(lab::Finish(*hypervisor_, vm, plan), IsOk());
+}
+
+TEST_F(TroubleTest, VmThatIsOffIsNotDescribed) {
+  vm_.PowerOff();
+  EXPECT_THAT(hypervisor_->Describe(vm_.uuid()),
+              AllOf(HasReason("CANNOT_BACK_UP"),
+                    StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("start it"))));
+}
+
+TEST_F(TroubleTest, ChainOfAUserIsNotDescribed) {
+  SnapshotByVirsh(vm_.folder() + "/mine.qcow2");
+  EXPECT_THAT(hypervisor_->Describe(vm_.uuid()), HasReason("CANNOT_BACK_UP"));
+}
+
+TEST_F(TroubleTest, OverlayOfAnUnknownTaskIsToldAndFound) {
+  const std::string overlay = OverlayPath(vm_.Path("vda"), kOtherTask);
+  SnapshotByVirsh(overlay);
+  const absl::Status status = hypervisor_->Describe(vm_.uuid()).status();
+  EXPECT_THAT(status, HasReason("VM_ON_OVERLAY"));
+  EXPECT_EQ(ErrorDetails(status)["files"], overlay);
+
+  const absl::StatusOr<std::vector<VmSummary>> vms = hypervisor_->ListVms();
+  ASSERT_THAT(vms, IsOk());
+  ASSERT_EQ(vms->size(), 1u);
+  ASSERT_EQ(vms->front().overlays.size(), 1u);
+  const OverlayDisk found = vms->front().overlays.front();
+  EXPECT_EQ(found.base, vm_.Path("vda"));
+  // What ListVms tells is enough to merge it.
+  EXPECT_THAT(lab::Merge(*hypervisor_, found), IsOk());
+  EXPECT_THAT(hypervisor_->RemoveOverlay(found), IsOk());
+  EXPECT_THAT(hypervisor_->Describe(vm_.uuid()), IsOk());
+}
+
+TEST_F(TroubleTest, BlockJobMakesItBusyAndLeavesNoFile) {
+  const VmDescription vm = Describe();
+  lab::Virsh({"blockcopy", vm_.uuid(), "vdb", vm_.folder() + "/copy.qcow2", "--transient-job"});
+  EXPECT_THAT(hypervisor_->Describe(vm_.uuid()), HasReason("VM_BUSY"));
+  // A job that begins after the look: libvirt refuses the snapshot of the other disk too.
+  const SnapshotPlan plan = lab::PlanFor(vm);
+  EXPECT_FALSE(hypervisor_->Snapshot(plan).ok());
+  for (const OverlayDisk& disk : plan.disks) EXPECT_FALSE(std::filesystem::exists(disk.overlay));
+  lab::Virsh({"blockjob", vm_.uuid(), "vdb", "--abort"});
+  EXPECT_THAT(hypervisor_->Describe(vm_.uuid()), IsOk());
+}
+
+TEST_F(TroubleTest, BackupJobMakesItBusy) {
+  // The NBD socket is made by QEMU's user.
+  const std::string folder = lab::NewFolder("nbd");
+  ASSERT_EQ(chmod(folder.c_str(), 0777), 0);
+  const std::string job = folder + "/backup.xml";
+  ASSERT_TRUE(test::WriteFile(
+      job, absl::StrCat("<domainbackup mode='pull'><server transport='unix' socket='", folder,
+                        "/socket'/><disks><disk name='vda' backup='yes' type='file'><scratch file='",
+                        folder, "/scratch'/></disk><disk name='vdb' backup='no'/></disks>"
+                        "</domainbackup>")));
+  lab::Virsh({"backup-begin", vm_.uuid(), job});
+  EXPECT_THAT(hypervisor_->Describe(vm_.uuid()), HasReason("VM_BUSY"));
+  lab::Virsh({"domjobabort", vm_.uuid()});
+  EXPECT_TRUE(lab::Eventually([&] { return hypervisor_->Describe(vm_.uuid()).ok(); }));
+}
+
+TEST_F(TroubleTest, DiskThatIsNotInThePlanStopsTheSnapshot) {
+  const VmDescription vm = Describe();
+  SnapshotPlan plan = lab::PlanFor(vm);
+  plan.untouched.clear();  // as if the CD drive had been plugged after the look
+  EXPECT_THAT(hypervisor_->Snapshot(plan), HasReason("VM_BUSY"));
+  for (const OverlayDisk& disk : plan.disks) EXPECT_FALSE(std::filesystem::exists(disk.overlay));
+}
+
+TEST_F(TroubleTest, PausedVmIsBackedUpWithoutFreeze) {
+  lab::Virsh({"suspend", vm_.uuid()});
+  const VmDescription vm = Describe();
+  EXPECT_EQ(vm.power, PowerState::kPaused);
+  EXPECT_THAT(hypervisor_->Snapshot(lab::PlanFor(vm, QuiescePolicy::kRequired)),
+              HasReason("QUIESCE_FAILED"));
+  const SnapshotPlan plan = lab::PlanFor(vm, QuiescePolicy::kIfAvailable);
+  const absl::StatusOr<SnapshotResult> result = hypervisor_->Snapshot(plan);
+  ASSERT_THAT(result, IsOk());
+  EXPECT_EQ(result->consistency, Consistency::kCrash);
+  EXPECT_THAT(lab::Finish(*hypervisor_, vm, plan), IsOk());
+  EXPECT_EQ(Describe().power, PowerState::kPaused) << "nothing was started";
+}
+
+TEST_F(TroubleTest, SlowMergeIsRunningAndNotReady) {
+  const auto [vm, plan] = OntoOverlays();
+  const OverlayDisk& disk = plan.disks[0];
+  for (uint64_t at = 0; at < (6 << 20); at += 4096 * 64) vm_.Write("vda", at, 0x61);
+  lab::Virsh({"blockcommit", vm_.uuid(), "vda", "--base", disk.base, "--active", "--bandwidth",
+              "64KiB", "--bytes"});
+  const absl::StatusOr<MergeStatus> status = hypervisor_->GetMergeStatus(disk);
+  ASSERT_THAT(status, IsOk());
+  EXPECT_EQ(status->phase, MergePhase::kRunning);
+  EXPECT_GT(status->bytes_total, status->bytes_done);
+  EXPECT_THAT(hypervisor_->Pivot(disk), HasReason("MERGE_NOT_READY"));
+  EXPECT_THAT(hypervisor_->StartMerge(disk), IsOk()) << "it runs";
+  EXPECT_THAT(hypervisor_->Restore(vm, plan.disks), HasReason("VM_ON_OVERLAY"));
+  lab::Virsh({"blockjob", vm_.uuid(), "vda", "--bandwidth", "0"});
+  EXPECT_THAT(lab::Finish(*hypervisor_, vm, plan), IsOk());
+  EXPECT_EQ(lab::ByteOf(disk.base, "raw", 0), 0x61);
+}
+
+TEST_F(TroubleTest, VmThatWentOffBeforeTheSnapshot) {
+  const VmDescription vm = Describe();
+  vm_.PowerOff();
+  const SnapshotPlan plan = lab::PlanFor(vm);
+  ASSERT_THAT(hypervisor_->Snapshot(plan), IsOk());
+  const absl::StatusOr<MergeStatus> status = hypervisor_->GetMergeStatus(plan.disks[0]);
+  ASSERT_THAT(status, IsOk());
+  EXPECT_EQ(status->phase, MergePhase::kOffline);
+  EXPECT_THAT(lab::Finish(*hypervisor_, vm, plan), IsOk());
+}
+
+// Somebody else's snapshot above ours: merging ours now would take their disk away.
+TEST_F(TroubleTest, SnapshotAboveOursIsLeftAlone) {
+  const auto [vm, plan] = OntoOverlays();
+  SnapshotByVirsh(vm_.folder() + "/theirs.qcow2");
+  EXPECT_THAT(hypervisor_->GetMergeStatus(plan.disks[0]), HasReason("VM_ON_OVERLAY"));
+  EXPECT_THAT(hypervisor_->StartMerge(plan.disks[0]), HasReason("VM_ON_OVERLAY"));
+  EXPECT_THAT(hypervisor_->RemoveOverlay(plan.disks[0]), HasReason("VM_ON_OVERLAY"));
+}
+
+// kill -9 of libvirtd while QEMU merges: the job goes on without it.
+TEST_F(TroubleTest, LibvirtdKilledInTheMerge) {
+  const auto [vm, plan] = OntoOverlays();
+  vm_.Write("vda", 4096, 0x77);
+  ASSERT_THAT(hypervisor_->StartMerge(plan.disks[0]), IsOk());
+  lab::Tool("libvirtd-restart", {"--kill"});
+  EXPECT_THAT(lab::Finish(*hypervisor_, vm, plan), IsOk());
+  EXPECT_EQ(lab::ByteOf(plan.disks[0].base, "raw", 4096), 0x77);
+  EXPECT_EQ(Describe().inactive_xml, vm.inactive_xml);
+}
+
+TEST_F(TroubleTest, LibvirtdKilledOnTheOverlay) {
+  const auto [vm, plan] = OntoOverlays();
+  lab::Tool("libvirtd-restart", {"--kill"});
+  EXPECT_THAT(lab::Finish(*hypervisor_, vm, plan), IsOk());
+}
+
+TEST_F(TroubleTest, EventsComeAgainAfterARestartOfLibvirtd) {
+  auto changes = std::make_shared<std::atomic<int>>(0);
+  hypervisor_->OnChange([changes] { ++*changes; });
+  lab::Tool("libvirtd-restart", {});
+  ASSERT_TRUE(lab::Eventually([&] { return *changes > 0; })) << "a reconnect is a change too";
+  ASSERT_TRUE(lab::Eventually([&] { return hypervisor_->ListVms().ok(); }));
+  const int before = *changes;
+  vm_.PowerOff();
+  EXPECT_TRUE(lab::Eventually([&] { return *changes > before; }));
+}
+
+// libvirt's calls have no deadline: ours end all the same, and the next ones go over a new connection.
+TEST_F(TroubleTest, LibvirtdThatHangsIsGivenUpInTime) {
+  const std::unique_ptr<Hypervisor> impatient =
+      lab::OpenLibvirt({.call_timeout = absl::Seconds(1)});
+  pid_t libvirtd = 0;
+  ASSERT_TRUE(absl::SimpleAtoi(test::ReadFile("/run/libvirt/libvirtd.pid"), &libvirtd));
+  ASSERT_EQ(kill(libvirtd, SIGSTOP), 0);
+  for (int time = 0; time < 2; ++time) {
+    const absl::Duration began = RealClock().Monotonic();
+    EXPECT_THAT(impatient->Describe(vm_.uuid()), HasReason("HYPERVISOR_UNAVAILABLE"));
+    EXPECT_LT(RealClock().Monotonic() - began, absl::Seconds(3));
+  }
+  ASSERT_EQ(kill(libvirtd, SIGCONT), 0);
+  EXPECT_TRUE(lab::Eventually([&] { return impatient->Describe(vm_.uuid()).ok(); },
+                              absl::Seconds(60)));
+}
+
+TEST_F(TroubleTest, TransientVmIsBackedUp) {
+  const std::string xml = vm_.folder() + "/transient.xml";
+  ASSERT_TRUE(test::WriteFile(xml, vm_.Xml()));
+  vm_.PowerOff();
+  lab::Virsh({"undefine", vm_.uuid()});
+  lab::Virsh({"create", xml});
+  const auto [vm, plan] = OntoOverlays();
+  EXPECT_EQ(vm.inactive_xml, "");
+  EXPECT_THAT(lab::Finish(*hypervisor_, vm, plan), IsOk());
+  EXPECT_EQ(Describe().inactive_xml, "") << "a transient VM stays one";
+}
+
+// libvirt lets a VM be undefined in the middle of a backup; it would vanish when it ends.
+TEST_F(TroubleTest, UndefinedVmIsDefinedAgain) {
+  const auto [vm, plan] = OntoOverlays();
+  lab::Virsh({"undefine", vm_.uuid()});
+  EXPECT_THAT(lab::Finish(*hypervisor_, vm, plan), IsOk());
+  EXPECT_EQ(Describe().inactive_xml, vm.inactive_xml);
+}
+
+TEST_F(TroubleTest, ChangeOfTheDefinitionIsNotOverwritten) {
+  const auto [vm, plan] = OntoOverlays();
+  vm_.PowerOff();
+  lab::Virsh({"setmaxmem", vm_.uuid(), "48MiB", "--config"});
+  const std::string changed = Definition();
+  for (const OverlayDisk& disk : plan.disks) {
+    EXPECT_THAT(hypervisor_->CommitOffline(disk), IsOk());
+  }
+  EXPECT_THAT(hypervisor_->Restore(vm, plan.disks),
+              AllOf(HasReason("VM_ON_OVERLAY"),
+                    StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("virsh edit"))));
+  EXPECT_EQ(Definition(), changed);
+}
+
+TEST_F(TroubleTest, OwnerAndModeAreAsTheyWere) {
+  ASSERT_EQ(chmod(vm_.Path("vda").c_str(), 0640), 0);
+  const auto [vm, plan] = OntoOverlays();
+  for (const OverlayDisk& disk : plan.disks) ASSERT_THAT(lab::Merge(*hypervisor_, disk), IsOk());
+  ASSERT_EQ(chmod(plan.disks[0].base.c_str(), 0600), 0);
+  ASSERT_EQ(chown(plan.disks[1].base.c_str(), 1234, 1234), 0);
+  ASSERT_THAT(hypervisor_->Restore(vm, plan.disks), IsOk());
+  struct stat found = {};
+  ASSERT_EQ(stat(plan.disks[0].base.c_str(), &found), 0);
+  EXPECT_EQ(found.st_mode & 07777, 0640u);
+  ASSERT_EQ(stat(plan.disks[1].base.c_str(), &found), 0);
+  EXPECT_EQ(found.st_uid, vm.disks[1].uid);
+  EXPECT_EQ(found.st_gid, vm.disks[1].gid);
+}
+
+TEST_F(TroubleTest, OverlayOfAnotherDefinitionIsNotRemoved) {
+  const auto [vm, plan] = OntoOverlays();
+  for (const OverlayDisk& disk : plan.disks) ASSERT_THAT(lab::Merge(*hypervisor_, disk), IsOk());
+  // As virt-clone leaves it behind when it runs in the middle of a backup.
+  const std::string clone = vm_.folder() + "/clone.xml";
+  ASSERT_TRUE(test::WriteFile(
+      clone, absl::StrReplaceAll(vm_.Xml(), {{vm_.uuid(), kOtherTask},
+                                             {vm_.name(), "clone"},
+                                             {vm_.Path("vda"), plan.disks[0].overlay}})));
+  lab::Virsh({"define", clone});
+  EXPECT_THAT(hypervisor_->RemoveOverlay(plan.disks[0]), HasReason("VM_ON_OVERLAY"));
+  EXPECT_TRUE(std::filesystem::exists(plan.disks[0].overlay));
+  lab::Virsh({"undefine", "clone"});
+  EXPECT_THAT(hypervisor_->RemoveOverlay(plan.disks[0]), IsOk());
+}
+
+TEST_F(TroubleTest, OverlayThatAProcessLocksIsNotRemoved) {
+  const auto [vm, plan] = OntoOverlays();
+  for (const OverlayDisk& disk : plan.disks) ASSERT_THAT(lab::Merge(*hypervisor_, disk), IsOk());
+  // As QEMU does, and as one of another libvirt would.
+  const int fd = open(plan.disks[0].overlay.c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_GE(fd, 0);
+  struct flock lock = {};
+  lock.l_type = F_RDLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = 201;
+  lock.l_len = 1;
+  ASSERT_EQ(fcntl(fd, F_OFD_SETLK, &lock), 0);
+  EXPECT_THAT(hypervisor_->RemoveOverlay(plan.disks[0]), HasReason("VM_ON_OVERLAY"));
+  close(fd);
+  EXPECT_THAT(hypervisor_->RemoveOverlay(plan.disks[0]), IsOk());
+}
+
+TEST_F(TroubleTest, FileThatIsNoOverlayIsNotRemoved) {
+  OverlayDisk disk{vm_.uuid(), "vda", "", "raw", vm_.folder() + "/precious"};
+  ASSERT_TRUE(test::WriteFile(disk.overlay, "data"));
+  EXPECT_FALSE(hypervisor_->RemoveOverlay(disk).ok());
+  EXPECT_TRUE(std::filesystem::exists(disk.overlay));
+}
+
+// A domain of its own, with one disk on a file system that is too small for it.
+TEST(FullDiskTest, MergeThatFailsIsToldAndMayBeRepeated) {
+  const std::string folder = lab::NewFolder("small");
+  ASSERT_EQ(mount("tmpfs", folder.c_str(), "tmpfs", 0, "size=2m,mode=0755"), 0);
+  const lab::BareVm vm(/*plain=*/true);
+  const std::unique_ptr<Hypervisor> hypervisor = lab::OpenLibvirt();
+  vm.PowerOff();
+  const std::string small = folder + "/vda.raw";
+  ASSERT_TRUE(test::WriteFile(small, ""));
+  std::filesystem::resize_file(small, 8 << 20);  // a hole
+  const std::string definition = vm.folder() + "/small.xml";
+  ASSERT_TRUE(test::WriteFile(definition,
+                              absl::StrReplaceAll(vm.Xml(), {{vm.Path("vda"), small}})));
+  lab::Virsh({"define", definition});
+  vm.PowerOn();
+
+  const absl::StatusOr<VmDescription> described = hypervisor->Describe(vm.uuid());
+  ASSERT_THAT(described, IsOk());
+  SnapshotPlan plan = lab::PlanFor(*described);
+  plan.disks[0].overlay = OverlayPath(vm.folder() + "/elsewhere", kOtherTask);
+  ASSERT_THAT(hypervisor->Snapshot(plan), IsOk());
+  // Clusters of 64 KiB are what the merge writes.
+  for (uint64_t at = 0; at < (6 << 20); at += 64 << 10) vm.Write("vda", at, 0x55);
+  ASSERT_THAT(hypervisor->StartMerge(plan.disks[0]), IsOk());
+  absl::Status failed;
+  EXPECT_TRUE(lab::Eventually([&] {
+    failed = hypervisor->GetMergeStatus(plan.disks[0]).status();
+    return !failed.ok();
+  }));
+  EXPECT_THAT(failed, AllOf(HasReason("MERGE_FAILED"),
+                            StatusIs(absl::StatusCode::kUnavailable, HasSubstr(small))));
+  // Told once; the VM is safe on its overlay.
+  const absl::StatusOr<MergeStatus> after = hypervisor->GetMergeStatus(plan.disks[0]);
+  ASSERT_THAT(after, IsOk());
+  EXPECT_EQ(after->phase, MergePhase::kNone);
+
+  ASSERT_EQ(mount("tmpfs", folder.c_str(), "tmpfs", MS_REMOUNT, "size=32m"), 0);
+  EXPECT_THAT(lab::Finish(*hypervisor, *described, plan), IsOk());
+  EXPECT_EQ(lab::ByteOf(small, "raw", 64 << 10), 0x55);
+}
+
+}  // namespace
+}  // namespace vmkeep::executor

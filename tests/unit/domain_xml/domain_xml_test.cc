@@ -1,0 +1,396 @@
+#include "executor/hypervisor/libvirt/domain_xml.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_replace.h"
+#include "tests/support/status_matchers.h"
+#include "tests/unit/domain_xml/fixtures.h"
+
+namespace vmkeep::executor::libvirt {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::vmkeep::test::IsOk;
+using ::vmkeep::test::IsOkAndHolds;
+using ::vmkeep::test::StatusIs;
+
+OverlayDisk Vda() {
+  return {.vm_uuid = fixtures::kUuid,
+          .target = "vda",
+          .base = "/vm/a.raw",
+          .base_format = "raw",
+          .overlay = OverlayPath("/vm/a.raw", fixtures::kTask)};
+}
+
+DomainXml Parse(const std::string& xml) {
+  absl::StatusOr<DomainXml> domain = ParseDomain(xml);
+  EXPECT_THAT(domain, IsOk());
+  return domain.ok() ? *std::move(domain) : DomainXml{};
+}
+
+DiskXml ParseDisk(absl::string_view disk) {
+  DomainXml domain = Parse(fixtures::Domain(disk));
+  EXPECT_EQ(domain.disks.size(), 1u);
+  return domain.disks.empty() ? DiskXml{} : domain.disks.front();
+}
+
+TEST(ParseDomainTest, SimpleDisk) {
+  const DomainXml domain = Parse(fixtures::Domain(fixtures::kSimpleDisk));
+  EXPECT_EQ(domain.uuid, fixtures::kUuid);
+  EXPECT_EQ(domain.name, "web");
+  ASSERT_EQ(domain.disks.size(), 1u);
+  const DiskXml& disk = domain.disks[0];
+  EXPECT_EQ(disk.target, "vda");
+  EXPECT_EQ(disk.device, "disk");
+  EXPECT_EQ(disk.type, "file");
+  EXPECT_EQ(disk.format, "raw");
+  EXPECT_EQ(disk.source, "/vm/a.raw");
+  EXPECT_FALSE(disk.empty || disk.readonly || disk.shareable || disk.transient || disk.encrypted ||
+               disk.data_store || disk.slice);
+  EXPECT_THAT(disk.backing, IsEmpty()) << "an empty backingStore ends the chain";
+  EXPECT_FALSE(disk.mirror.has_value());
+}
+
+TEST(ParseDomainTest, UuidIsLowerCase) {
+  EXPECT_EQ(Parse("<domain><uuid> ABCDEF00-2222-4333-8444-55555555ABCD\n</uuid></domain>").uuid,
+            "abcdef00-2222-4333-8444-55555555abcd");
+}
+
+TEST(ParseDomainTest, ChainOfThree) {
+  const DiskXml disk = ParseDisk(R"(<disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2'/><source file='/vm/top'/>
+      <backingStore type='file'><format type='qcow2'/><source file='/vm/middle'/>
+        <backingStore type='block'><format type='raw'/><source dev='/dev/sdx'/><backingStore/></backingStore>
+      </backingStore>
+      <target dev='vdb'/></disk>)");
+  ASSERT_EQ(disk.backing.size(), 2u);
+  EXPECT_EQ(disk.backing[0].file, "/vm/middle");
+  EXPECT_EQ(disk.backing[0].format, "qcow2");
+  EXPECT_EQ(disk.backing[1].file, "") << "a block device is no file";
+}
+
+TEST(ParseDomainTest, KindsOfDisks) {
+  EXPECT_TRUE(ParseDisk("<disk><target dev='a'/></disk>").empty);
+  EXPECT_TRUE(ParseDisk("<disk><source/><target dev='a'/></disk>").empty);
+  EXPECT_EQ(ParseDisk("<disk><target dev='a'/></disk>").device, "disk") << "libvirt's default";
+  EXPECT_EQ(ParseDisk("<disk device='cdrom'><target dev='a'/></disk>").device, "cdrom");
+  EXPECT_TRUE(ParseDisk("<disk><readonly/><target dev='a'/></disk>").readonly);
+  EXPECT_TRUE(ParseDisk("<disk><shareable/><target dev='a'/></disk>").shareable);
+  EXPECT_TRUE(ParseDisk("<disk><transient/><target dev='a'/></disk>").transient);
+  EXPECT_TRUE(ParseDisk("<disk><encryption format='luks'/><target dev='a'/></disk>").encrypted);
+  EXPECT_TRUE(ParseDisk("<disk><source file='/a'><encryption format='luks'/></source>"
+                        "<target dev='a'/></disk>")
+                  .encrypted);
+  EXPECT_TRUE(ParseDisk("<disk><source file='/a'><slices><slice type='storage' offset='1' "
+                        "size='2'/></slices></source><target dev='a'/></disk>")
+                  .slice);
+  EXPECT_TRUE(ParseDisk("<disk><source file='/a'><dataStore type='file'><source file='/d'/>"
+                        "</dataStore></source><target dev='a'/></disk>")
+                  .data_store);
+  const DiskXml network = ParseDisk(
+      "<disk type='network'><source protocol='rbd' name='p/i'/><target dev='a'/></disk>");
+  EXPECT_EQ(network.type, "network");
+  EXPECT_EQ(network.source, "");
+  EXPECT_FALSE(network.empty);
+}
+
+TEST(ParseDomainTest, MirrorTellsJobAndReadiness) {
+  const DiskXml running = ParseDisk(fixtures::OnOverlay(fixtures::kMirror));
+  ASSERT_TRUE(running.mirror.has_value());
+  EXPECT_EQ(running.mirror->job, "active-commit");
+  EXPECT_EQ(running.mirror->file, "/vm/a.raw");
+  EXPECT_FALSE(running.mirror->ready);
+  EXPECT_TRUE(ParseDisk(fixtures::OnOverlay(fixtures::kReadyMirror)).mirror->ready);
+  // What libvirt writes while it pivots.
+  EXPECT_FALSE(ParseDisk(fixtures::OnOverlay("<mirror job='active-commit' ready='pivot'/>"))
+                   .mirror->ready);
+}
+
+TEST(ParseDomainTest, AgentChannel) {
+  const auto agent = [](absl::string_view channel) {
+    return Parse(fixtures::Domain(channel)).agent;
+  };
+  EXPECT_EQ(agent(""), AgentChannel::kNone);
+  EXPECT_EQ(agent("<channel type='spicevmc'><target type='virtio' name='com.redhat.spice.0' "
+                  "state='connected'/></channel>"),
+            AgentChannel::kNone);
+  EXPECT_EQ(agent("<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/>"
+                  "</channel>"),
+            AgentChannel::kDisconnected);
+  EXPECT_EQ(agent("<channel/><channel type='unix'><target type='virtio' "
+                  "name='org.qemu.guest_agent.0' state='connected'/></channel>"),
+            AgentChannel::kConnected);
+}
+
+TEST(ParseDomainTest, AppArmorLabel) {
+  const auto confined = [](absl::string_view label) {
+    return Parse(fixtures::Domain("", "", label)).apparmor;
+  };
+  EXPECT_TRUE(confined("<seclabel type='dynamic' model='dac' relabel='yes'/>"
+                       "<seclabel type='dynamic' model='apparmor' relabel='yes'>"
+                       "<label>libvirt-11111111</label></seclabel>"));
+  EXPECT_TRUE(confined("<seclabel type='static' model='apparmor'><label>mine</label></seclabel>"));
+  EXPECT_FALSE(confined("<seclabel type='none' model='apparmor'/>"));
+  EXPECT_FALSE(confined("<seclabel type='dynamic' model='selinux' relabel='yes'/>"));
+  EXPECT_FALSE(confined(""));
+}
+
+TEST(ParseDomainTest, NvramInBothForms) {
+  EXPECT_EQ(Parse(fixtures::Domain("", "<os><nvram template='/t'>/nv/web.fd</nvram></os>")).nvram,
+            "/nv/web.fd");
+  EXPECT_EQ(
+      Parse(fixtures::Domain("", "<os><nvram type='file'><source file='/nv/b'/></nvram></os>"))
+          .nvram,
+      "/nv/b");
+  EXPECT_EQ(Parse(fixtures::Domain("")).nvram, "");
+}
+
+TEST(ParseDomainTest, WhatIsNoDiskIsSaid) {
+  EXPECT_THAT(Parse(fixtures::Domain("<tpm model='tpm-crb'/><filesystem type='mount'/>")).not_included,
+              ElementsAre(HasSubstr("TPM"), HasSubstr("folders")));
+}
+
+TEST(ParseDomainTest, GarbageIsRefused) {
+  for (const char* text :
+       {"", " ", "<", "<domain", "<domain>", "<domain></domian>", "no xml", "<network/>",
+        "<domainsnapshot><domain/></domainsnapshot>", "\xFF\xFE\x00", "<domain>&#xFFFFFFFF;"}) {
+    EXPECT_THAT(ParseDomain(text), StatusIs(absl::StatusCode::kInvalidArgument)) << text;
+  }
+  EXPECT_THAT(ParseDomain(absl::string_view("<domain/>\0<x>", 13)), Not(IsOk()));
+}
+
+TEST(ParseDomainTest, DiskWithoutATargetOfItsOwnIsRefused) {
+  EXPECT_THAT(ParseDomain(fixtures::Domain("<disk/>")), Not(IsOk()));
+  EXPECT_THAT(ParseDomain(fixtures::Domain("<disk><target dev=''/></disk>")), Not(IsOk()));
+  EXPECT_THAT(ParseDomain(fixtures::Domain("<disk><target dev='a'/></disk>"
+                                           "<disk><target dev='a'/></disk>")),
+              Not(IsOk()));
+}
+
+// Errors reach logs and the wire; XML read with VIR_DOMAIN_XML_SECURE holds passwords.
+TEST(ParseDomainTest, ErrorsQuoteNothing) {
+  EXPECT_THAT(ParseDomain("<domain><graphics passwd='hunter2'></domain>").status().message(),
+              Not(HasSubstr("hunter2")));
+  EXPECT_THAT(
+      ParseDomain(fixtures::Domain("<disk><auth username='hunter2'/></disk>")).status().message(),
+      Not(HasSubstr("hunter2")));
+}
+
+TEST(ParseDomainTest, EveryBeginningOfAnXmlIsSurvived) {
+  const std::string xml = fixtures::Domain(fixtures::OnOverlay(fixtures::kReadyMirror));
+  const size_t whole = xml.rfind('>') + 1;  // blanks may follow
+  for (size_t size = 0; size < whole; ++size) {
+    EXPECT_FALSE(ParseDomain(xml.substr(0, size)).ok()) << size;
+  }
+  for (size_t at = 0; at < xml.size(); ++at) {
+    std::string broken = xml;
+    broken[at] = static_cast<char>(broken[at] ^ 0x15);
+    (void)ParseDomain(broken);
+    (void)Names(broken, "/vm/a.raw");
+    (void)RestoreXmlFrom(broken, {{"vda", "f", "raw"}});
+  }
+}
+
+TEST(ParseDomainTest, DeepNestingIsSurvived) {
+  constexpr int kDepth = 200'000;
+  std::string open;
+  std::string close;
+  for (int i = 0; i < kDepth; ++i) {
+    open += "<backingStore><source file='/x'/>";
+    close += "</backingStore>";
+  }
+  const std::string xml = fixtures::Domain(
+      absl::StrCat("<disk><source file='/top'/>", open, close, "<target dev='vda'/></disk>"));
+  absl::StatusOr<DomainXml> domain = ParseDomain(xml);
+  if (domain.ok()) {
+    EXPECT_LT(domain->disks[0].backing.size(), 1000u);
+  }
+  (void)Names(xml, "/y");
+  (void)RestoreXmlFrom(xml, {{"vda", "f", "raw"}});
+}
+
+TEST(ParseDomainTest, HugeTextIsRefusedUnread) {
+  EXPECT_THAT(ParseDomain("<domain>" + std::string(9 << 20, ' ') + "</domain>"), Not(IsOk()));
+}
+
+TEST(ParseDomainTest, EntitiesAreNotExpanded) {
+  const DomainXml domain = Parse(
+      "<!DOCTYPE domain [<!ENTITY a \"aaaaaaaa\"><!ENTITY b SYSTEM \"file:///etc/passwd\">]>"
+      "<domain><name>&a;&b;</name></domain>");
+  EXPECT_EQ(domain.name, "&a;&b;");
+}
+
+TEST(OverlaysInTest, FindsOursWithTheirBases) {
+  const std::vector<OverlayDisk> overlays =
+      OverlaysIn(Parse(fixtures::Domain(fixtures::OnOverlay())));
+  ASSERT_EQ(overlays.size(), 1u);
+  EXPECT_EQ(overlays[0].vm_uuid, fixtures::kUuid);
+  EXPECT_EQ(overlays[0].target, "vda");
+  EXPECT_EQ(overlays[0].base, "/vm/a.raw");
+  EXPECT_EQ(overlays[0].base_format, "raw");
+  EXPECT_EQ(overlays[0].overlay, Vda().overlay);
+  EXPECT_THAT(OverlaysIn(Parse(fixtures::Domain(fixtures::kSimpleDisk))), IsEmpty());
+}
+
+// After an offline snapshot the definition has no chain.
+TEST(OverlaysInTest, BaseMayBeUnknown) {
+  const std::vector<OverlayDisk> overlays = OverlaysIn(Parse(fixtures::Domain(
+      absl::StrCat("<disk><source file='", Vda().overlay, "'/><target dev='vda'/></disk>"))));
+  ASSERT_EQ(overlays.size(), 1u);
+  EXPECT_EQ(overlays[0].base, "");
+}
+
+TEST(OverlaysInTest, FindsOursBelowASnapshotOfSomebodyElse) {
+  const std::string xml = absl::StrReplaceAll(
+      fixtures::Domain(fixtures::OnOverlay()),
+      {{"<backingStore type='file' index='3'>",
+        "<backingStore type='file'><format type='qcow2'/><source file='/vm/old.vmkeep-x.qcow2'/>"
+        "<backingStore type='file' index='3'>"},
+       {"<backingStore/>\n      </backingStore>", "</backingStore></backingStore>"}});
+  const std::vector<OverlayDisk> overlays = OverlaysIn(Parse(xml));
+  ASSERT_EQ(overlays.size(), 2u);
+  EXPECT_EQ(overlays[1].overlay, "/vm/old.vmkeep-x.qcow2");
+  EXPECT_EQ(overlays[1].base, "/vm/a.raw");
+}
+
+TEST(NamesTest, FindsAPathAnywhere) {
+  const std::string xml =
+      fixtures::Domain(fixtures::OnOverlay(), "<os><loader> /fw &amp; co/code.fd\n</loader></os>");
+  EXPECT_THAT(Names(xml, Vda().overlay), IsOkAndHolds(true));
+  EXPECT_THAT(Names(xml, "/vm/a.raw"), IsOkAndHolds(true)) << "in the chain";
+  EXPECT_THAT(Names(xml, "/fw & co/code.fd"), IsOkAndHolds(true));
+  EXPECT_THAT(Names(xml, "/vm/a.ra"), IsOkAndHolds(false)) << "a part of a path is another path";
+  EXPECT_THAT(Names("junk", "/x"), Not(IsOk()));
+}
+
+TEST(SameButForImagesTest, SeesEverythingElse) {
+  const std::string before = fixtures::Domain(fixtures::kSimpleDisk);
+  const std::string on_overlay =
+      absl::StrReplaceAll(fixtures::Domain(fixtures::OnOverlay()), {{"\n      <alias", "<alias"}});
+  EXPECT_THAT(SameButForImages(before, on_overlay, {Vda()}), IsOkAndHolds(true));
+  EXPECT_THAT(SameButForImages(before, on_overlay, {}), IsOkAndHolds(false));
+  EXPECT_THAT(SameButForImages(before, absl::StrReplaceAll(on_overlay, {{"web", "shop"}}), {Vda()}),
+              IsOkAndHolds(false));
+  EXPECT_THAT(SameButForImages("junk", before, {Vda()}), Not(IsOk()));
+}
+
+TEST(SnapshotXmlTest, ListsEveryTarget) {
+  EXPECT_EQ(SnapshotXml({.vm_uuid = fixtures::kUuid, .disks = {Vda()}, .untouched = {"sda", "sdb"}}),
+            R"(<domainsnapshot>
+  <disks>
+    <disk name="vda" snapshot="external" type="file">
+      <driver type="qcow2" />
+      <source file="/vm/a.raw.vmkeep-01990000-0000-7000-8000-000000000001.qcow2" />
+    </disk>
+    <disk name="sda" snapshot="no" />
+    <disk name="sdb" snapshot="no" />
+  </disks>
+</domainsnapshot>
+)");
+}
+
+TEST(SnapshotXmlTest, NamesCannotBreakOut) {
+  OverlayDisk disk = Vda();
+  disk.overlay = "/vm/\"/><x a='<&>.vmkeep-t.qcow2";
+  EXPECT_THAT(SnapshotXml({.vm_uuid = "", .disks = {disk}, .untouched = {}}),
+              HasSubstr("/vm/&quot;/>&lt;x a='&lt;&amp;>.vmkeep-t.qcow2\" />"));
+}
+
+constexpr char kDefinition[] = R"(<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <name>web</name>
+  <uuid>11111111-2222-4333-8444-555555555555</uuid>
+  <metadata>
+    <app:note xmlns:app='urn:app'>A &amp; B</app:note>
+  </metadata>
+  <devices>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2' cache='none'/>
+      <source file='/vm/a.qcow2'/>
+      <backingStore type='file'>
+        <format type='qcow2'/>
+        <source file='/vm/golden.qcow2'/>
+      </backingStore>
+      <target dev='vda' bus='virtio'/>
+    </disk>
+    <disk type='file' device='disk'>
+      <source file='/vm/b--1.raw'/>
+      <target dev='vdb' bus='virtio'/>
+    </disk>
+    <disk type='file' device='cdrom'>
+      <driver name='qemu' type='raw'/>
+      <source file='/iso/debian.iso'/>
+      <target dev='sda' bus='sata'/>
+      <readonly/>
+    </disk>
+  </devices>
+  <qemu:commandline>
+    <qemu:arg value='-no-hpet'/>
+  </qemu:commandline>
+</domain>
+)";
+
+TEST(RestoreXmlTest, Golden) {
+  EXPECT_THAT(RestoreXmlFrom(kDefinition,
+                             {{"vda", "disk-vda.raw", "raw"}, {"vdb", "disk-vdb.raw", "raw"}}),
+              IsOkAndHolds(std::string(
+                  R"(<!-- Restore: copy each file to its place, then `virsh define` this.
+     disk-vda.raw -> /vm/a.qcow2
+     vdb: its file -> the source of disk vdb -->
+<domain type="kvm" xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0">
+  <name>web</name>
+  <uuid>11111111-2222-4333-8444-555555555555</uuid>
+  <metadata>
+    <app:note xmlns:app="urn:app">A &amp; B</app:note>
+  </metadata>
+  <devices>
+    <disk type="file" device="disk">
+      <driver name="qemu" type="raw" cache="none" />
+      <source file="/vm/a.qcow2" />
+      <target dev="vda" bus="virtio" />
+    </disk>
+    <disk type="file" device="disk">
+      <driver name="qemu" type="raw" />
+      <source file="/vm/b--1.raw" />
+      <target dev="vdb" bus="virtio" />
+    </disk>
+    <disk type="file" device="cdrom">
+      <driver name="qemu" type="raw" />
+      <source file="/iso/debian.iso" />
+      <target dev="sda" bus="sata" />
+      <readonly />
+    </disk>
+  </devices>
+  <qemu:commandline>
+    <qemu:arg value="-no-hpet" />
+  </qemu:commandline>
+</domain>
+)")));
+}
+
+TEST(RestoreXmlTest, IsADomainAgain) {
+  const absl::StatusOr<std::string> xml =
+      RestoreXmlFrom(kDefinition, {{"vda", "disk--vda-", "raw"}});
+  ASSERT_THAT(xml, IsOk());
+  EXPECT_THAT(ParseDomain(*xml), IsOk());
+  EXPECT_THAT(Parse(*xml).disks[0].backing, IsEmpty());
+}
+
+TEST(RestoreXmlTest, LiveXmlOfATransientVmLosesItsId) {
+  const absl::StatusOr<std::string> xml =
+      RestoreXmlFrom(fixtures::Domain(fixtures::kSimpleDisk), {{"vda", "disk-vda.raw", "raw"}});
+  ASSERT_THAT(xml, IsOk());
+  EXPECT_THAT(*xml, HasSubstr("<domain type=\"kvm\">"));
+}
+
+TEST(RestoreXmlTest, UnknownTargetIsRefused) {
+  EXPECT_THAT(RestoreXmlFrom(kDefinition, {{"vdz", "disk-vdz.raw", "raw"}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("vdz")));
+  EXPECT_THAT(RestoreXmlFrom("", {}), Not(IsOk()));
+}
+
+}  // namespace
+}  // namespace vmkeep::executor::libvirt
