@@ -28,10 +28,12 @@ class Answer {
 }  // namespace
 
 void Dispatcher::SyncHosts() {
+  if (sync_posted_.exchange(true)) return;
   context_.loop->Post([this] { SyncHostsHere(); });
 }
 
 void Dispatcher::SyncHostsHere() {
+  sync_posted_ = false;
   for (const HostView& host : context_.inventory.ListHosts()) {
     auto& link = links_[host.record.id];
     if (link != nullptr) {

@@ -3,6 +3,7 @@
 
 #include "controller/dispatch/host_link.h"
 
+#include <atomic>
 #include <map>
 #include <memory>
 
@@ -36,6 +37,7 @@ class Dispatcher {
 
   HostLinkContext context_;
   std::map<HostId, std::shared_ptr<HostLink>> links_;
+  std::atomic<bool> sync_posted_ = false;  // one that has not looked yet
 };
 
 }  // namespace vmkeep::controller

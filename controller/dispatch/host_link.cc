@@ -60,8 +60,7 @@ void HostLink::After(absl::Duration delay, void (HostLink::*next)()) {
   });
 }
 
-// Coming up
-// -----------------------------------------------------------------------------------------------------------
+// Coming up.
 
 void HostLink::Connect() {
   ++generation_;
@@ -125,8 +124,7 @@ void HostLink::OnTasks(absl::StatusOr<std::vector<KnownTask>> tasks) {
   After(context_.options.inventory_every, &HostLink::RefreshNowAndThen);
 }
 
-// Events
-// --------------------------------------------------------------------------------------------------------------
+// Events.
 
 void HostLink::OnBatch(std::vector<ExecutorEvent> events) {
   last_heard_ = context_.clock.Monotonic();
@@ -205,8 +203,7 @@ void HostLink::Disconnect(const absl::Status& why) {
   After(backoff_.Next(), &HostLink::Connect);
 }
 
-// Inventory
-// -----------------------------------------------------------------------------------------------------------
+// Inventory.
 
 void HostLink::RefreshInventory() {
   if (refreshing_) {
@@ -235,8 +232,7 @@ void HostLink::RefreshNowAndThen() {
   After(context_.options.inventory_every, &HostLink::RefreshNowAndThen);
 }
 
-// Calls
-// ---------------------------------------------------------------------------------------------------------------
+// Calls.
 
 absl::Status HostLink::NotConnected() const { return error::HostUnreachable(id_, why_offline_); }
 

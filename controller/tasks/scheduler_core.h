@@ -143,7 +143,7 @@ class SchedulerCore {
   // `now` is monotonic. One pass over the queue for the whole batch.
   std::vector<SchedulerCommand> Step(absl::Duration now, std::vector<SchedulerEvent> events);
 
-  // For checkers.
+  // For checkers and tests.
   size_t open_records() const { return entries_.size(); }
   int RunningOnHost(const HostId& host) const;
   int RunningInRepository(const std::string& repository_id) const;
@@ -181,6 +181,13 @@ class SchedulerCore {
     absl::Status error;
     bool wait = false;  // for a slot: not an error
   };
+
+  static constexpr char kHostUnreachable[] = "HOST_UNREACHABLE";
+  static bool Waits(Need need) { return need == Need::kBackupTask || need == Need::kScrubTask; }
+  static bool HasOpenTask(Need need) {
+    return need == Need::kAwaitTask || need == Need::kCancelTask;
+  }
+  static TaskRef TaskOf(const BackupRecord& record) { return {record.task_id, record.epoch}; }
 
   void On(const scheduler_event::RecordChanged& event);
   void On(const scheduler_event::HostOnline& event);

@@ -21,8 +21,7 @@ absl::Status Unreachable() { return absl::UnavailableError("connection refused")
 
 }  // namespace
 
-// What the test says
-// ---------------------------------------------------------------------------------------------------
+// What the test says.
 
 void FakeExecutor::AddVm(const std::string& uuid, const std::string& name,
                          controller::PowerState power) {
@@ -210,8 +209,7 @@ int FakeExecutor::connections() const {
   return connections_;
 }
 
-// What the controller says
-// -----------------------------------------------------------------------------------------------
+// What the controller says.
 
 absl::Status FakeExecutor::Check() const { return reachable_ ? absl::OkStatus() : Unreachable(); }
 

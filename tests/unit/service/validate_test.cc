@@ -189,8 +189,7 @@ TEST(ValidateCreateTest, TheDigestIsOfWhatIsAskedFor) {
   EXPECT_EQ(digest(labels(0, 1)), digest(labels(19, -1))) << "a map has no order";
 }
 
-// Update
-// --------------------------------------------------------------------------------------------------------------
+// Update.
 
 pb::UpdateBackupRequest Update(const std::string& text) {
   return FromText<pb::UpdateBackupRequest>(absl::StrCat("id: \"", kId, "\" ", text));
@@ -248,8 +247,7 @@ TEST(ValidateUpdateTest, Garbage) {
               ElementsAre("update_mask", "update_mask"));
 }
 
-// List and watch
-// ------------------------------------------------------------------------------------------------------
+// List and watch.
 
 TEST(ValidateListTest, PageSizes) {
   const auto size = [](int page_size) {
@@ -331,8 +329,7 @@ TEST(ValidateWatchTest, SharesTheFilter) {
   EXPECT_TRUE(Validate(FromText<pb::WatchBackupsRequest>("until_settled: true"))->until_settled);
 }
 
-// Inventory
-// -----------------------------------------------------------------------------------------------------------
+// Inventory.
 
 TEST(ValidateInventoryTest, HostIds) {
   for (const char* id : {"kvm-1", "a", "0.lab-2"}) {

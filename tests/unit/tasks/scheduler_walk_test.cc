@@ -87,8 +87,7 @@ class Walk {
   int Pick(int n) { return std::uniform_int_distribution<int>(0, n - 1)(random_); }
   bool Chance(int percent) { return Pick(100) < percent; }
 
-  // The world
-  // ---------------------------------------------------------------------------------------------------------
+  // The world.
 
   void Disturb() {
     now_ += absl::Seconds(Pick(8));
@@ -215,8 +214,7 @@ class Walk {
     Push(ev::RecordChanged{record});
   }
 
-  // The core and its commands
-  // -----------------------------------------------------------------------------------------
+  // The core and its commands.
 
   void Push(SchedulerEvent event) { inbox_.push_back(std::move(event)); }
 
