@@ -2,10 +2,12 @@
 
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "common/version.h"
 
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
+#include "absl/flags/usage_config.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
@@ -100,8 +102,14 @@ absl::StatusOr<TaskOptions> ParseTaskOptions() {
 }  // namespace
 
 absl::StatusOr<Options> ParseOptions(int argc, char** argv) {
+  absl::FlagsUsageConfig usage;
+  usage.contains_help_flags = [](absl::string_view file) {
+    return absl::EndsWith(file, "executor/options.cc");
+  };
+  usage.version_string = [] { return absl::StrCat("vmkeep-executor ", kVersion, "\n"); };
+  absl::SetFlagsUsageConfig(usage);
   absl::SetProgramUsageMessage(
-      "vmkeep-executor: takes, publishes and scrubs backups on one host.\n"
+      "takes, publishes and scrubs backups on one host.\n"
       "Flags may stand in a file: --flagfile=/etc/vmkeep/executor.flags");
   const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
   if (rest.size() > 1) {

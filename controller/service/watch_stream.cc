@@ -75,7 +75,8 @@ void WatchStream::PumpOnce() {
     gone = gone_;
     bookmark_due = std::exchange(bookmark_due_, false);
   }
-  const Step step = gone ? Step::Finish(absl::CancelledError("the caller is gone")) : NextStep(bookmark_due);
+  const Step step =
+      gone ? Step::Finish(absl::CancelledError("the caller is gone")) : NextStep(bookmark_due);
   {
     MutexLock lock(&mu_);
     finished_ = step.finish.has_value();

@@ -154,7 +154,10 @@ absl::Status StepRunner::RunScrub(const std::stop_token& stop) {
   Enter(Progress::REMOVING);
   VMKEEP_ASSIGN_OR_RETURN(const std::vector<TaskRecord> leftovers, env_.journal.Leftovers());
   for (const TaskRecord& leftover : leftovers) {
-    if (leftover.backup_id != record_.backup_id || leftover.slot != record_.slot) continue;
+    if (leftover.backup_id != record_.backup_id ||
+        leftover.repository_id != record_.repository_id) {
+      continue;  // another backup's, or in a repository that is not asked for
+    }
     VMKEEP_RETURN_IF_ERROR(DiscardIncoming(env_, leftover, stop));
     VMKEEP_RETURN_IF_ERROR(env_.journal.ForgetFiles(leftover.task));
   }

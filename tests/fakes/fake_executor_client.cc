@@ -21,9 +21,10 @@ absl::Status Unreachable() { return absl::UnavailableError("connection refused")
 
 }  // namespace
 
-// What the test says ---------------------------------------------------------------------------------------------------
+// What the test says.
 
-void FakeExecutor::AddVm(const std::string& uuid, const std::string& name, controller::PowerState power) {
+void FakeExecutor::AddVm(const std::string& uuid, const std::string& name,
+                         controller::PowerState power) {
   {
     MutexLock lock(&mu_);
     controller::VmRecord vm;
@@ -84,6 +85,7 @@ TaskEnded FakeExecutor::EndOf(const Task& task) const {
   result.data_bytes = 1 << 20;
   result.stored_bytes = 1 << 20;
   result.manifest_sha256 = std::string(64, 'a');
+  result.simulated = true;
   ended.backup = result;
   ended.snapshot_taken = true;
   return ended;
@@ -104,8 +106,9 @@ bool FakeExecutor::Finish(const controller::BackupId& backup, TaskEnded ended) {
   ExecutorEvent event;
   {
     MutexLock lock(&mu_);
-    const auto task = std::find_if(tasks_.begin(), tasks_.end(),
-                                   [&](const Task& t) { return t.record.id == backup && !t.ended; });
+    const auto task = std::find_if(tasks_.begin(), tasks_.end(), [&](const Task& t) {
+      return t.record.id == backup && !t.ended;
+    });
     if (task == tasks_.end()) return false;
     task->ended = true;
     event.sequence = ++sequence_;
@@ -190,8 +193,8 @@ std::vector<FakeExecutor::Task> FakeExecutor::tasks() const {
 }
 int FakeExecutor::accepted() const {
   MutexLock lock(&mu_);
-  return static_cast<int>(
-      std::count_if(tasks_.begin(), tasks_.end(), [](const Task& t) { return !t.record.id.empty(); }));
+  return static_cast<int>(std::count_if(tasks_.begin(), tasks_.end(),
+                                        [](const Task& t) { return !t.record.id.empty(); }));
 }
 int FakeExecutor::most_at_once() const {
   MutexLock lock(&mu_);
@@ -206,12 +209,13 @@ int FakeExecutor::connections() const {
   return connections_;
 }
 
-// What the controller says -----------------------------------------------------------------------------------------------
+// What the controller says.
 
 absl::Status FakeExecutor::Check() const { return reachable_ ? absl::OkStatus() : Unreachable(); }
 
 int FakeExecutor::Unfinished() const {
-  return static_cast<int>(std::count_if(tasks_.begin(), tasks_.end(), [](const Task& t) { return !t.ended; }));
+  return static_cast<int>(
+      std::count_if(tasks_.begin(), tasks_.end(), [](const Task& t) { return !t.ended; }));
 }
 
 absl::StatusOr<bool> FakeExecutor::Start(const BackupRecord& record) {
@@ -228,11 +232,13 @@ absl::StatusOr<bool> FakeExecutor::Start(const BackupRecord& record) {
       if (task.ref() == ref) return true;
     }
     if (record.epoch <= std::max(highest_epoch_[record.id], fenced_[record.id])) {
-      return MakeError(absl::StatusCode::kFailedPrecondition, "STALE_EPOCH", "a higher epoch was seen");
+      return MakeError(absl::StatusCode::kFailedPrecondition, "STALE_EPOCH",
+                       "a higher epoch was seen");
     }
     for (const Task& task : tasks_) {
       if (!task.ended && task.record.vm_uuid == record.vm_uuid) {
-        return MakeError(absl::StatusCode::kFailedPrecondition, "VM_BUSY", "another task of this VM");
+        return MakeError(absl::StatusCode::kFailedPrecondition, "VM_BUSY",
+                         "another task of this VM");
       }
     }
     highest_epoch_[record.id] = record.epoch;
@@ -339,9 +345,13 @@ void FakeExecutorClient::SayHello(const std::string& /*controller_id*/, Callback
   done(std::move(answer));
 }
 
-void FakeExecutorClient::StartTask(const BackupRecord& record, Callback<bool> done) { done(host_->Start(record)); }
+void FakeExecutorClient::StartTask(const BackupRecord& record, Callback<bool> done) {
+  done(host_->Start(record));
+}
 
-void FakeExecutorClient::CancelTask(const TaskRef& task, Callback<bool> done) { done(host_->Cancel(task)); }
+void FakeExecutorClient::CancelTask(const TaskRef& task, Callback<bool> done) {
+  done(host_->Cancel(task));
+}
 
 void FakeExecutorClient::ListTasks(Callback<std::vector<controller::KnownTask>> done) {
   std::vector<controller::KnownTask> tasks;
@@ -350,8 +360,8 @@ void FakeExecutorClient::ListTasks(Callback<std::vector<controller::KnownTask>> 
     MutexLock lock(&host_->mu_);
     status = host_->Check();
     for (const FakeExecutor::Task& task : host_->tasks_) {
-      const bool unreported =
-          std::any_of(host_->events_.begin(), host_->events_.end(), [&](const ExecutorEvent& event) {
+      const bool unreported = std::any_of(
+          host_->events_.begin(), host_->events_.end(), [&](const ExecutorEvent& event) {
             return event.task == task.ref() && std::holds_alternative<TaskEnded>(event.body);
           });
       if (!task.ended || unreported) tasks.push_back({task.ref(), task.record.id, task.ended});
@@ -386,7 +396,8 @@ void FakeExecutorClient::AckEvents(int64_t sequence, Callback<bool> done) {
   {
     MutexLock lock(&host_->mu_);
     host_->acknowledged_ = std::max(host_->acknowledged_, sequence);
-    std::erase_if(host_->events_, [&](const ExecutorEvent& event) { return event.sequence <= sequence; });
+    std::erase_if(host_->events_,
+                  [&](const ExecutorEvent& event) { return event.sequence <= sequence; });
   }
   done(true);
 }

@@ -15,8 +15,8 @@
 
 namespace vmkeep::test {
 
-// A host that a test scripts: accepts tasks durably, fences by epoch, keeps events until they are acknowledged, loses
-// calls and connections when told to. Thread-safe; clients hold it.
+// A host that a test scripts: accepts tasks durably, fences by epoch, keeps events until they are
+// acknowledged, loses calls and connections when told to. Thread-safe; clients hold it.
 class FakeExecutor : public std::enable_shared_from_this<FakeExecutor> {
  public:
   struct Task {
@@ -54,8 +54,8 @@ class FakeExecutor : public std::enable_shared_from_this<FakeExecutor> {
 
   // What happened.
   std::vector<Task> tasks() const;
-  int accepted() const;       // tasks that were new
-  int most_at_once() const;   // unfinished at the same time
+  int accepted() const;      // tasks that were new
+  int most_at_once() const;  // unfinished at the same time
   int64_t acknowledged() const;
   int connections() const;
 

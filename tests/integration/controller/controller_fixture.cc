@@ -34,7 +34,9 @@ ControllerTest::ControllerTest() {
 ControllerTest::~ControllerTest() { StopController(); }
 
 void ControllerTest::StartController() {
-  auto dial = [this](const std::string& address) -> absl::StatusOr<std::shared_ptr<controller::ExecutorClient>> {
+  auto dial = [this](const std::string& address)
+      -> absl::StatusOr<std::shared_ptr<controller::ExecutorClient>> {
+    MutexLock lock(&hosts_mu_);
     for (const auto& [id, executor] : hosts_) {
       if (address == AddressOf(id)) return std::make_shared<FakeExecutorClient>(executor);
     }
@@ -61,12 +63,13 @@ std::string ControllerTest::VmUuid(const std::string& name) {
                          static_cast<uint32_t>(std::hash<std::string>()(name)));
 }
 
-FakeExecutor& ControllerTest::AddHost(const std::string& id, const std::vector<std::string>& vms, bool now) {
+FakeExecutor& ControllerTest::AddHost(const std::string& id, const std::vector<std::string>& vms,
+                                      bool now) {
   auto executor = std::make_shared<FakeExecutor>("executor-of-" + id);
   for (const std::string& vm : vms) executor->AddVm(VmUuid(vm), vm);
   executor->SetRepository(1, controller::Health::kHealthy, "11111111-0000-4000-8000-000000000001");
   executor->SetRepository(2, controller::Health::kHealthy, "22222222-0000-4000-8000-000000000002");
-  hosts_[id] = executor;
+  Replace(id, executor);
   if (now) {
     EXPECT_THAT(Register(id, AddressOf(id)), IsOk());
     AwaitHost(id, pb::Host::ONLINE);
@@ -74,15 +77,28 @@ FakeExecutor& ControllerTest::AddHost(const std::string& id, const std::vector<s
   return *executor;
 }
 
-absl::StatusOr<pb::Host> ControllerTest::Register(const std::string& id, const std::string& address) {
+FakeExecutor& ControllerTest::host(const std::string& id) {
+  MutexLock lock(&hosts_mu_);
+  return *hosts_.at(id);
+}
+
+void ControllerTest::Replace(const std::string& id, std::shared_ptr<FakeExecutor> executor) {
+  MutexLock lock(&hosts_mu_);
+  hosts_[id] = std::move(executor);
+}
+
+absl::StatusOr<pb::Host> ControllerTest::Register(const std::string& id,
+                                                  const std::string& address) {
   pb::RegisterHostRequest request;
   request.set_id(id);
   request.set_address(address);
-  return Do<pb::Host>([&](auto* context, auto* host) { return inventory_->RegisterHost(context, request, host); });
+  return Do<pb::Host>(
+      [&](auto* context, auto* host) { return inventory_->RegisterHost(context, request, host); });
 }
 
-absl::StatusOr<pb::Backup> ControllerTest::Create(const std::string& vm, const std::string& name,
-                                                  const std::function<void(pb::CreateBackupRequest&)>& more) {
+absl::StatusOr<pb::Backup> ControllerTest::Create(
+    const std::string& vm, const std::string& name,
+    const std::function<void(pb::CreateBackupRequest&)>& more) {
   pb::CreateBackupRequest request;
   request.set_vm_id(vm);
   request.set_name(name);
@@ -92,13 +108,16 @@ absl::StatusOr<pb::Backup> ControllerTest::Create(const std::string& vm, const s
 }
 
 absl::StatusOr<pb::Backup> ControllerTest::Create(const pb::CreateBackupRequest& request) {
-  return Do<pb::Backup>([&](auto* context, auto* backup) { return backups_->CreateBackup(context, request, backup); });
+  return Do<pb::Backup>([&](auto* context, auto* backup) {
+    return backups_->CreateBackup(context, request, backup);
+  });
 }
 
 absl::StatusOr<pb::Backup> ControllerTest::Get(const std::string& id) {
   pb::GetBackupRequest request;
   request.set_id(id);
-  return Do<pb::Backup>([&](auto* context, auto* backup) { return backups_->GetBackup(context, request, backup); });
+  return Do<pb::Backup>(
+      [&](auto* context, auto* backup) { return backups_->GetBackup(context, request, backup); });
 }
 
 absl::StatusOr<pb::Backup> ControllerTest::Scrub(const std::string& id) {
@@ -109,15 +128,19 @@ absl::StatusOr<pb::Backup> ControllerTest::Scrub(const std::string& id) {
 }
 
 absl::StatusOr<pb::Backup> ControllerTest::Update(const pb::UpdateBackupRequest& request) {
-  return Do<pb::Backup>([&](auto* context, auto* backup) { return backups_->UpdateBackup(context, request, backup); });
+  return Do<pb::Backup>([&](auto* context, auto* backup) {
+    return backups_->UpdateBackup(context, request, backup);
+  });
 }
 
-absl::StatusOr<pb::ListBackupsResponse> ControllerTest::List(const pb::ListBackupsRequest& request) {
+absl::StatusOr<pb::ListBackupsResponse> ControllerTest::List(
+    const pb::ListBackupsRequest& request) {
   return Do<pb::ListBackupsResponse>(
       [&](auto* context, auto* page) { return backups_->ListBackups(context, request, page); });
 }
 
-pb::Backup ControllerTest::Await(const std::string& id, const std::function<bool(const pb::Backup&)>& good) {
+pb::Backup ControllerTest::Await(const std::string& id,
+                                 const std::function<bool(const pb::Backup&)>& good) {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoSeconds(kPatience));
   pb::WatchBackupsRequest request;
@@ -133,7 +156,8 @@ pb::Backup ControllerTest::Await(const std::string& id, const std::function<bool
     context.TryCancel();
     return last;
   }
-  ADD_FAILURE() << "never seen: " << reader->Finish().error_message() << "; last: " << last.DebugString();
+  ADD_FAILURE() << "never seen: " << reader->Finish().error_message()
+                << "; last: " << last.DebugString();
   return last;
 }
 
@@ -152,8 +176,9 @@ void ControllerTest::AwaitHost(const std::string& id, pb::Host::Availability ava
   request.set_id(id);
   AwaitTrue(
       [&] {
-        const auto host =
-            Do<pb::Host>([&](auto* context, auto* answer) { return inventory_->GetHost(context, request, answer); });
+        const auto host = Do<pb::Host>([&](auto* context, auto* answer) {
+          return inventory_->GetHost(context, request, answer);
+        });
         return host.ok() && host->availability() == availability;
       },
       absl::StrCat(id, " is ", pb::Host::Availability_Name(availability)));

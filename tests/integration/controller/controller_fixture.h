@@ -3,6 +3,7 @@
 
 #include "common/error.h"
 #include "common/grpc_status.h"
+#include "common/mutex.h"
 #include "controller/app.h"
 #include "tests/fakes/fake_executor_client.h"
 #include "tests/support/status_matchers.h"
@@ -25,17 +26,21 @@ namespace vmkeep::test {
 
 namespace pb = ::vmkeep::v1;
 
-// A controller as in production - server on a unix socket, SQLite store, scheduler, links - with scripted hosts and
-// short delays. Nothing sleeps: a test waits for what it expects by watching.
+// A controller as in production - server on a unix socket, SQLite store, scheduler, links - with
+// scripted hosts and short delays. Nothing sleeps: a test waits for what it expects by watching.
 class ControllerTest : public ::testing::Test {
  protected:
   ControllerTest();
   ~ControllerTest() override;
 
-  // A host with one VM per name (UUIDs by VmUuid), both repositories healthy. Registered over the API when `now`.
-  FakeExecutor& AddHost(const std::string& id, const std::vector<std::string>& vms = {}, bool now = true);
+  // A host with one VM per name (UUIDs by VmUuid), both repositories healthy. Registered over the
+  // API when `now`.
+  FakeExecutor& AddHost(const std::string& id, const std::vector<std::string>& vms = {},
+                        bool now = true);
   // The executor that answers for a host.
-  FakeExecutor& host(const std::string& id) { return *hosts_.at(id); }
+  FakeExecutor& host(const std::string& id);
+  // From now on this one answers at the host's address.
+  void Replace(const std::string& id, std::shared_ptr<FakeExecutor> executor);
   static std::string VmUuid(const std::string& name);
 
   void StartController();
@@ -77,7 +82,8 @@ class ControllerTest : public ::testing::Test {
   controller::Options options_;
   controller::HostLinkOptions links_;
   controller::SchedulerOptions scheduler_;
-  std::map<std::string, std::shared_ptr<FakeExecutor>> hosts_;
+  Mutex hosts_mu_;
+  std::map<std::string, std::shared_ptr<FakeExecutor>> hosts_ ABSL_GUARDED_BY(hosts_mu_);
   std::unique_ptr<controller::App> app_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<pb::BackupService::Stub> backups_;

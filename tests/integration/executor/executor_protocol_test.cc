@@ -8,8 +8,10 @@
 #include <grpcpp/client_context.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace vmkeep::test {
@@ -167,6 +169,25 @@ TEST_F(ExecutorProtocolTest, IdleStreamShowsSignsOfLife) {
   EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(20));
   context.TryCancel();
   (void)reader->Finish();
+}
+
+TEST_F(ExecutorProtocolTest, StopIsQuickAndTellsTheReaders) {
+  grpc::ClientContext context;
+  auto reader = executor_.stub().StreamEvents(&context, {});
+  exec::StreamEventsResponse batch;
+  ASSERT_TRUE(reader->Read(&batch));
+  // A reader that reads: a connection that nobody polls is waited for a little longer.
+  std::string reason;
+  std::thread reading([&] {
+    while (reader->Read(&batch)) {
+    }
+    reason = ReasonOf(reader->Finish());
+  });
+  const auto begun = std::chrono::steady_clock::now();
+  EXPECT_TRUE(executor_.Stop().ok());
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(2));
+  reading.join();
+  EXPECT_EQ(reason, "EXECUTOR_STOPPED");
 }
 
 TEST_F(ExecutorProtocolTest, GarbageIsRefusedFieldByFieldAndHarmsNobody) {

@@ -37,8 +37,9 @@ TEST(DecisionTest, EveryMethodHasAnEntry) {
 
 TEST(DecisionTest, WhatHasNoEntryIsDeniedToEverybody) {
   const Caller caller{"root", kLocalProject, Role::kOperator};
-  for (const char* method : {"", "/", "/vmkeep.v1.BackupService/DropEverything", "/vmkeep.v1.BackupService/",
-                             "vmkeep.v1.BackupService/GetBackup", "/vmkeep.v1.BackupService/GetBackup "}) {
+  for (const char* method :
+       {"", "/", "/vmkeep.v1.BackupService/DropEverything", "/vmkeep.v1.BackupService/",
+        "vmkeep.v1.BackupService/GetBackup", "/vmkeep.v1.BackupService/GetBackup "}) {
     EXPECT_EQ(Authorize(caller, method).code(), absl::StatusCode::kPermissionDenied) << method;
   }
 }
@@ -47,15 +48,16 @@ TEST(DecisionTest, AUserMayNotTouchHostsAndRepositories) {
   const Caller user{"web-ui", kLocalProject, Role::kUser};
   const Caller staff{"ops", kLocalProject, Role::kOperator};
   for (const std::string& method : AllMethods()) {
-    const bool staff_only = method.find("RegisterHost") != std::string::npos || method.find("InitRepository") != std::string::npos;
+    const bool staff_only = method.find("RegisterHost") != std::string::npos ||
+                            method.find("InitRepository") != std::string::npos;
     EXPECT_EQ(Authorize(user, method).ok(), !staff_only) << method;
     EXPECT_TRUE(Authorize(staff, method).ok()) << method;
   }
 }
 
 TEST(IdentityTest, LocalPeersAreTheLocalOperator) {
-  for (const char* address : {"unix:", "unix:/run/vmkeep/controller.sock", "ipv4:127.0.0.1:4711", "ipv4:127.3.2.1:1",
-                              "ipv6:[::1]:4711", "ipv6:%5B::1%5D:4711"}) {
+  for (const char* address : {"unix:", "unix:/run/vmkeep/controller.sock", "ipv4:127.0.0.1:4711",
+                              "ipv4:127.3.2.1:1", "ipv6:[::1]:4711", "ipv6:%5B::1%5D:4711"}) {
     const auto caller = Identify({address, false, ""}, {});
     ASSERT_TRUE(caller.ok()) << address;
     EXPECT_EQ(caller->principal, "local");
@@ -65,9 +67,10 @@ TEST(IdentityTest, LocalPeersAreTheLocalOperator) {
 }
 
 TEST(IdentityTest, AnybodyElseWithoutACertificateIsNobody) {
-  for (const char* address : {"", "ipv4:10.0.0.1:4711", "ipv4:1.127.0.1:1", "ipv6:[2001:db8::1]:1", "ipv6:[::2]:1",
-                              "inproc", "unix-abstract:x"}) {
-    EXPECT_EQ(Identify({address, false, "admin"}, {{"admin"}}).status().code(), absl::StatusCode::kUnauthenticated)
+  for (const char* address : {"", "ipv4:10.0.0.1:4711", "ipv4:1.127.0.1:1", "ipv6:[2001:db8::1]:1",
+                              "ipv6:[::2]:1", "inproc", "unix-abstract:x"}) {
+    EXPECT_EQ(Identify({address, false, "admin"}, {{"admin"}}).status().code(),
+              absl::StatusCode::kUnauthenticated)
         << address;
   }
 }
@@ -79,7 +82,8 @@ TEST(IdentityTest, ACertificateIsItsCommonName) {
   EXPECT_EQ(Identify({"ipv4:10.0.0.1:1", true, "ops"}, policy)->role, Role::kOperator);
   // Loopback with a certificate is whom the certificate names, not "local".
   EXPECT_EQ(Identify({"ipv4:127.0.0.1:1", true, "web-ui"}, policy)->principal, "web-ui");
-  EXPECT_EQ(Identify({"ipv4:127.0.0.1:1", true, ""}, policy).status().code(), absl::StatusCode::kUnauthenticated);
+  EXPECT_EQ(Identify({"ipv4:127.0.0.1:1", true, ""}, policy).status().code(),
+            absl::StatusCode::kUnauthenticated);
 }
 
 }  // namespace

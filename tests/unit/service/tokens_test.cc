@@ -18,21 +18,24 @@ using test::IsOkAndHolds;
 const TokenScope kScope{"store-1", "local/abc"};
 
 TEST(TokensTest, APageTokenComesBackAsItWas) {
-  EXPECT_THAT(ParsePageToken(kScope, MakePageToken(kScope, "kvm-1")), IsOkAndHolds(std::string("kvm-1")));
+  EXPECT_THAT(ParsePageToken(kScope, MakePageToken(kScope, "kvm-1")),
+              IsOkAndHolds(std::string("kvm-1")));
   EXPECT_THAT(ParsePageToken(kScope, MakePageToken(kScope, "")), IsOkAndHolds(std::string()));
 }
 
 TEST(TokensTest, AResumeTokenComesBackAsItWas) {
   for (const int64_t revision : {int64_t{0}, int64_t{1}, INT64_MAX}) {
-    EXPECT_THAT(ParseResumeToken(kScope, MakeResumeToken(kScope, revision)), IsOkAndHolds(revision));
+    EXPECT_THAT(ParseResumeToken(kScope, MakeResumeToken(kScope, revision)),
+                IsOkAndHolds(revision));
   }
 }
 
 TEST(TokensTest, ATokenOfAnotherQueryStoreOrKindIsRefused) {
   const std::string page = MakePageToken(kScope, "1");
   const std::string resume = MakeResumeToken(kScope, 1);
-  for (const TokenScope& other : {TokenScope{"store-1", "local/abd"}, TokenScope{"store-2", "local/abc"},
-                                  TokenScope{"store-1", "other/abc"}, TokenScope{"", ""}}) {
+  for (const TokenScope& other :
+       {TokenScope{"store-1", "local/abd"}, TokenScope{"store-2", "local/abc"},
+        TokenScope{"store-1", "other/abc"}, TokenScope{"", ""}}) {
     EXPECT_THAT(ParsePageToken(other, page), HasReason("BAD_PAGE_TOKEN"));
     EXPECT_THAT(ParseResumeToken(other, resume), HasReason("BAD_RESUME_TOKEN"));
   }
@@ -47,7 +50,9 @@ TEST(TokensTest, AChangedTokenIsRefused) {
   for (size_t i = 0; i < text.size(); ++i) {
     std::string changed = text;
     changed[i] = static_cast<char>(changed[i] ^ 1);
-    EXPECT_THAT(ParseResumeToken(kScope, absl::WebSafeBase64Escape(changed)), HasReason("BAD_RESUME_TOKEN")) << i;
+    EXPECT_THAT(ParseResumeToken(kScope, absl::WebSafeBase64Escape(changed)),
+                HasReason("BAD_RESUME_TOKEN"))
+        << i;
   }
 }
 
@@ -64,13 +69,15 @@ TEST(TokensTest, GarbageIsRefusedAndNeverCrashes) {
 }
 
 TEST(TokensTest, PositionsComeBackToTheNanosecond) {
-  const PagePosition position{absl::FromUnixNanos(1'750'000'000'123'456'789), "01890a5d-ac96-774b-bcce-b302099a8057"};
+  const PagePosition position{absl::FromUnixNanos(1'750'000'000'123'456'789),
+                              "01890a5d-ac96-774b-bcce-b302099a8057"};
   const auto parsed = ParsePosition(FormatPosition(position));
   ASSERT_THAT(parsed, IsOk());
   EXPECT_EQ(parsed->create_time, position.create_time);
   EXPECT_EQ(parsed->id, position.id);
-  for (const char* garbage : {"", "/", "1", "1/", "x/01890a5d-ac96-774b-bcce-b302099a8057", "1/../../etc/passwd",
-                              "99999999999999999999/01890a5d-ac96-774b-bcce-b302099a8057"}) {
+  for (const char* garbage :
+       {"", "/", "1", "1/", "x/01890a5d-ac96-774b-bcce-b302099a8057", "1/../../etc/passwd",
+        "99999999999999999999/01890a5d-ac96-774b-bcce-b302099a8057"}) {
     EXPECT_THAT(ParsePosition(garbage), HasReason("BAD_PAGE_TOKEN")) << garbage;
   }
 }

@@ -1,12 +1,12 @@
 #include "controller/service/validate.h"
 
 #include "common/error.h"
-#include "google/rpc/error_details.pb.h"
 #include "tests/support/status_matchers.h"
 
 #include "absl/strings/cord.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "google/rpc/error_details.pb.h"
 #include <gmock/gmock.h>
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
@@ -103,7 +103,13 @@ INSTANTIATE_TEST_SUITE_P(
         Garbage{"NulInName", [](auto& r) { r.set_name(std::string("a\0b", 3)); }, "name"},
         Garbage{"EscapeInName", [](auto& r) { r.set_name("a\x1B[31mb"); }, "name"},
         Garbage{"C1InName", [](auto& r) { r.set_name("a\xC2\x85"); }, "name"},
-        Garbage{"LineSeparatorInName", [](auto& r) { r.set_name("a\xE2\x80\xA8" "b"); }, "name"},
+        Garbage{"LineSeparatorInName",
+                [](auto& r) {
+                  r.set_name(
+                      "a\xE2\x80\xA8"
+                      "b");
+                },
+                "name"},
         Garbage{"BadUtf8Name", [](auto& r) { r.set_name("a\xFF"); }, "name"},
         Garbage{"CutUtf8Name", [](auto& r) { r.set_name("a\xE2\x82"); }, "name"},
         Garbage{"OverlongUtf8Name", [](auto& r) { r.set_name("a\xC0\xAF"); }, "name"},
@@ -111,18 +117,22 @@ INSTANTIATE_TEST_SUITE_P(
         Garbage{"BeyondUnicodeName", [](auto& r) { r.set_name("a\xF4\x90\x80\x80"); }, "name"},
         Garbage{"Repository3", [](auto& r) { r.set_repository(3); }, "repository"},
         Garbage{"RepositoryNegative", [](auto& r) { r.set_repository(-1); }, "repository"},
-        Garbage{"LongRequestId", [](auto& r) { r.set_request_id(std::string(129, 'x')); }, "request_id"},
+        Garbage{"LongRequestId", [](auto& r) { r.set_request_id(std::string(129, 'x')); },
+                "request_id"},
         Garbage{"ControlInRequestId", [](auto& r) { r.set_request_id("\t"); }, "request_id"},
-        Garbage{"UnknownQuiesce", [](auto& r) { r.set_quiesce(static_cast<pb::Backup::Quiesce>(9)); }, "quiesce"},
+        Garbage{"UnknownQuiesce",
+                [](auto& r) { r.set_quiesce(static_cast<pb::Backup::Quiesce>(9)); }, "quiesce"},
         Garbage{"ManyLabels",
                 [](auto& r) {
                   for (int i = 0; i < 65; ++i) (*r.mutable_labels())[absl::StrCat("k", i)] = "v";
                 },
                 "labels"},
-        Garbage{"EmptyLabelKey", [](auto& r) { (*r.mutable_labels())[""] = "v"; }, "labels[\"\"].key"},
+        Garbage{"EmptyLabelKey", [](auto& r) { (*r.mutable_labels())[""] = "v"; },
+                "labels[\"\"].key"},
         Garbage{"LongLabelKey", [](auto& r) { (*r.mutable_labels())[std::string(64, 'k')] = "v"; },
                 absl::StrCat("labels[\"", std::string(64, 'k'), "\"].key")},
-        Garbage{"LongLabelValue", [](auto& r) { (*r.mutable_labels())["k"] = std::string(256, 'v'); },
+        Garbage{"LongLabelValue",
+                [](auto& r) { (*r.mutable_labels())["k"] = std::string(256, 'v'); },
                 "labels[\"k\"]"}),
     [](const auto& info) { return info.param.name; });
 
@@ -131,7 +141,8 @@ TEST(ValidateCreateTest, LimitsThemselvesAreAccepted) {
   request.set_name(Repeat("\xF0\x9F\x90\xA7", 128));  // 128 penguins, 512 bytes
   request.set_request_id(std::string(128, 'x'));
   request.set_repository(0);
-  for (int i = 0; i < 64; ++i) (*request.mutable_labels())[absl::StrCat("k", i)] = std::string(255, 'v');
+  for (int i = 0; i < 64; ++i)
+    (*request.mutable_labels())[absl::StrCat("k", i)] = std::string(255, 'v');
   EXPECT_THAT(WrongFieldsOf(request), SizeIs(0));
   request.set_name("../../etc/passwd");  // it never becomes a path
   EXPECT_THAT(WrongFieldsOf(request), SizeIs(0));
@@ -143,12 +154,14 @@ TEST(ValidateCreateTest, AllProblemsAreInOneAnswer) {
   request.set_repository(7);
   request.set_request_id(std::string(200, 'x'));
   request.set_quiesce(static_cast<pb::Backup::Quiesce>(77));
-  EXPECT_THAT(WrongFieldsOf(request), UnorderedElementsAre("vm_id", "name", "repository", "request_id", "quiesce"));
+  EXPECT_THAT(WrongFieldsOf(request),
+              UnorderedElementsAre("vm_id", "name", "repository", "request_id", "quiesce"));
 }
 
 TEST(ValidateCreateTest, TheAnswerStaysSmallHoweverMuchIsWrong) {
   pb::CreateBackupRequest request = GoodCreate();
-  for (int i = 0; i < 60; ++i) (*request.mutable_labels())[absl::StrCat("k", i)] = std::string(300, 'v');
+  for (int i = 0; i < 60; ++i)
+    (*request.mutable_labels())[absl::StrCat("k", i)] = std::string(300, 'v');
   EXPECT_LE(WrongFieldsOf(request).size(), 16U);
 }
 
@@ -169,13 +182,14 @@ TEST(ValidateCreateTest, TheDigestIsOfWhatIsAskedFor) {
   EXPECT_NE(plain, digest([](auto& r) { r.set_vm_id("web-2"); }));
   const auto labels = [](int first, int step) {
     return [=](pb::CreateBackupRequest& r) {
-      for (int i = 0; i < 20; ++i) (*r.mutable_labels())[absl::StrCat("k", (first + i * step + 200) % 20)] = "v";
+      for (int i = 0; i < 20; ++i)
+        (*r.mutable_labels())[absl::StrCat("k", (first + i * step + 200) % 20)] = "v";
     };
   };
   EXPECT_EQ(digest(labels(0, 1)), digest(labels(19, -1))) << "a map has no order";
 }
 
-// Update --------------------------------------------------------------------------------------------------------------
+// Update.
 
 pb::UpdateBackupRequest Update(const std::string& text) {
   return FromText<pb::UpdateBackupRequest>(absl::StrCat("id: \"", kId, "\" ", text));
@@ -213,11 +227,14 @@ TEST(ValidateUpdateTest, AStateOfZeroMeansNotGiven) {
 
 TEST(ValidateUpdateTest, Garbage) {
   EXPECT_THAT(WrongFieldsOf(pb::UpdateBackupRequest()), Contains("id"));
-  EXPECT_THAT(WrongFieldsOf(FromText<pb::UpdateBackupRequest>(R"(id: "../x" state: SCRUB)")), ElementsAre("id"));
+  EXPECT_THAT(WrongFieldsOf(FromText<pb::UpdateBackupRequest>(R"(id: "../x" state: SCRUB)")),
+              ElementsAre("id"));
   EXPECT_THAT(WrongFieldsOf(Update("")), ElementsAre("update_mask"));
   EXPECT_THAT(WrongFieldsOf(Update("update_mask { }")), ElementsAre("update_mask"));
-  for (const char* state : {"REQUESTED", "BUILDING", "UNRESOURCED", "RUNNING", "SCRUBBING", "CLOSED"}) {
-    EXPECT_THAT(WrongFieldsOf(Update(absl::StrCat("state: ", state))), ElementsAre("state")) << state;
+  for (const char* state :
+       {"REQUESTED", "BUILDING", "UNRESOURCED", "RUNNING", "SCRUBBING", "CLOSED"}) {
+    EXPECT_THAT(WrongFieldsOf(Update(absl::StrCat("state: ", state))), ElementsAre("state"))
+        << state;
   }
   auto unknown = Update("");
   unknown.set_state(static_cast<pb::Backup::State>(5));
@@ -225,11 +242,12 @@ TEST(ValidateUpdateTest, Garbage) {
   EXPECT_THAT(WrongFieldsOf(Update(R"(update_mask { paths: "state" })")), ElementsAre("state"));
   EXPECT_THAT(WrongFieldsOf(Update(R"(update_mask { paths: "name" })")), ElementsAre("name"));
   EXPECT_THAT(WrongFieldsOf(Update(R"(name: "")")), ElementsAre("name"));
-  EXPECT_THAT(WrongFieldsOf(Update(R"(state: SCRUB update_mask { paths: "state" paths: "host_id" paths: "*" })")),
+  EXPECT_THAT(WrongFieldsOf(Update(
+                  R"(state: SCRUB update_mask { paths: "state" paths: "host_id" paths: "*" })")),
               ElementsAre("update_mask", "update_mask"));
 }
 
-// List and watch ------------------------------------------------------------------------------------------------------
+// List and watch.
 
 TEST(ValidateListTest, PageSizes) {
   const auto size = [](int page_size) {
@@ -242,14 +260,18 @@ TEST(ValidateListTest, PageSizes) {
   EXPECT_EQ(size(1000), 1000);
   EXPECT_EQ(size(1001), 1000);
   EXPECT_EQ(size(INT32_MAX), 1000);
-  EXPECT_THAT(WrongFieldsOf(FromText<pb::ListBackupsRequest>("page_size: -1")), ElementsAre("page_size"));
+  EXPECT_THAT(WrongFieldsOf(FromText<pb::ListBackupsRequest>("page_size: -1")),
+              ElementsAre("page_size"));
 }
 
 TEST(ValidateListTest, Orders) {
   EXPECT_FALSE(Validate(FromText<pb::ListBackupsRequest>(""))->oldest_first);
-  EXPECT_FALSE(Validate(FromText<pb::ListBackupsRequest>(R"(order_by: "create_time desc")"))->oldest_first);
-  EXPECT_TRUE(Validate(FromText<pb::ListBackupsRequest>(R"(order_by: "create_time")"))->oldest_first);
-  for (const char* order : {"name", "create_time asc", "create_time  desc", "; DROP TABLE backup"}) {
+  EXPECT_FALSE(
+      Validate(FromText<pb::ListBackupsRequest>(R"(order_by: "create_time desc")"))->oldest_first);
+  EXPECT_TRUE(
+      Validate(FromText<pb::ListBackupsRequest>(R"(order_by: "create_time")"))->oldest_first);
+  for (const char* order :
+       {"name", "create_time asc", "create_time  desc", "; DROP TABLE backup"}) {
     pb::ListBackupsRequest request;
     request.set_order_by(order);
     EXPECT_THAT(WrongFieldsOf(request), ElementsAre("order_by")) << order;
@@ -275,7 +297,8 @@ TEST(ValidateListTest, FilterGarbage) {
   EXPECT_THAT(wrong(R"(host_ids: "UPPER")"), ElementsAre("filter.host_ids[0]"));
   EXPECT_THAT(wrong("repositories: 3"), ElementsAre("filter.repositories"));
   EXPECT_THAT(wrong("created_after { seconds: 1 nanos: -1 }"), ElementsAre("filter.created_after"));
-  EXPECT_THAT(wrong("created_before { seconds: 999999999999 }"), ElementsAre("filter.created_before"));
+  EXPECT_THAT(wrong("created_before { seconds: 999999999999 }"),
+              ElementsAre("filter.created_before"));
   EXPECT_THAT(wrong(R"(labels { key: "" value: "" })"), ElementsAre("filter.labels[\"\"].key"));
   pb::ListBackupsRequest request;
   request.mutable_filter()->add_states(static_cast<pb::Backup::State>(5));
@@ -286,8 +309,11 @@ TEST(ValidateListTest, FilterGarbage) {
 }
 
 TEST(ValidateListTest, FilterValues) {
-  const auto input = Validate(FromText<pb::ListBackupsRequest>(absl::StrCat(R"(filter {
-      ids: ")", kId, R"(" vm_ids: "web-1" host_ids: "kvm-1.lab" states: RUNNING states: STATE_UNSPECIFIED repositories: 2
+  const auto input = Validate(FromText<pb::ListBackupsRequest>(absl::StrCat(
+      R"(filter {
+      ids: ")",
+      kId,
+      R"(" vm_ids: "web-1" host_ids: "kvm-1.lab" states: RUNNING states: STATE_UNSPECIFIED repositories: 2
       repository_ids: "r" created_after { seconds: 5 nanos: 7 } labels { key: "a" value: "b" } show_closed: true })")));
   ASSERT_THAT(input, IsOk());
   EXPECT_THAT(input->filter.ids, ElementsAre(kId));
@@ -303,7 +329,7 @@ TEST(ValidateWatchTest, SharesTheFilter) {
   EXPECT_TRUE(Validate(FromText<pb::WatchBackupsRequest>("until_settled: true"))->until_settled);
 }
 
-// Inventory -----------------------------------------------------------------------------------------------------------
+// Inventory.
 
 TEST(ValidateInventoryTest, HostIds) {
   for (const char* id : {"kvm-1", "a", "0.lab-2"}) {
@@ -311,8 +337,9 @@ TEST(ValidateInventoryTest, HostIds) {
     request.set_id(id);
     EXPECT_THAT(WrongFieldsOf(request), SizeIs(0)) << id;
   }
-  for (const std::string& id : {std::string(), std::string("KVM"), std::string("a b"), std::string("a/b"),
-                                std::string(64, 'a'), std::string("\xC3\xA4"), std::string("a\0b", 3)}) {
+  for (const std::string& id :
+       {std::string(), std::string("KVM"), std::string("a b"), std::string("a/b"),
+        std::string(64, 'a'), std::string("\xC3\xA4"), std::string("a\0b", 3)}) {
     pb::GetHostRequest request;
     request.set_id(id);
     EXPECT_THAT(WrongFieldsOf(request), ElementsAre("id")) << id;
@@ -322,11 +349,14 @@ TEST(ValidateInventoryTest, HostIds) {
 TEST(ValidateInventoryTest, Requests) {
   EXPECT_THAT(WrongFieldsOf(pb::RegisterHostRequest()), UnorderedElementsAre("id", "address"));
   EXPECT_THAT(WrongFieldsOf(pb::InitRepositoryRequest()), UnorderedElementsAre("host_id", "slot"));
-  EXPECT_THAT(WrongFieldsOf(FromText<pb::InitRepositoryRequest>(R"(host_id: "h" slot: 3)")), ElementsAre("slot"));
-  EXPECT_THAT(WrongFieldsOf(FromText<pb::ListHostsRequest>("page_size: -5")), ElementsAre("page_size"));
+  EXPECT_THAT(WrongFieldsOf(FromText<pb::InitRepositoryRequest>(R"(host_id: "h" slot: 3)")),
+              ElementsAre("slot"));
+  EXPECT_THAT(WrongFieldsOf(FromText<pb::ListHostsRequest>("page_size: -5")),
+              ElementsAre("page_size"));
   EXPECT_THAT(WrongFieldsOf(FromText<pb::ListVmsRequest>(R"(page_size: -5 host_ids: "!")")),
               UnorderedElementsAre("page_size", "host_ids[0]"));
-  EXPECT_THAT(WrongFieldsOf(FromText<pb::ListRepositoriesRequest>(R"(host_ids: "!")")), ElementsAre("host_ids[0]"));
+  EXPECT_THAT(WrongFieldsOf(FromText<pb::ListRepositoriesRequest>(R"(host_ids: "!")")),
+              ElementsAre("host_ids[0]"));
 }
 
 }  // namespace

@@ -16,7 +16,8 @@ using ::testing::ElementsAre;
 
 class LoopTest : public ::testing::Test {
  protected:
-  // All that was posted before has run, and all timers that are due: those queue up behind the first hop.
+  // All that was posted before has run, and all timers that are due: those queue up behind the
+  // first hop.
   void Settle() {
     std::promise<void> ran;
     loop_->Post([&] { loop_->Post([&] { ran.set_value(); }); });
