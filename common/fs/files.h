@@ -47,8 +47,10 @@ absl::Status Sync(const Fd& fd, absl::string_view path);
 absl::Status Rename(const Fd& from_dir, const std::string& from, const Fd& to_dir,
                     const std::string& to);
 =======
-absl::Status Rename(const Fd& from_dir, const std::string& from, const Fd& to_dir, const std::string& to);
-// Removes a folder when nothing is in it; one with entries, or none at all, is success. Flushes nothing.
+absl::Status Rename(const Fd& from_dir, const std::string& from, const Fd& to_dir,
+                    const std::string& to);
+// Removes a folder when nothing is in it; one with entries, or none at all, is success. Flushes
+// nothing.
 absl::Status RemoveIfEmpty(const Fd& dir, const std::string& name);
 >>>>>>> main
 // Absent is success.

@@ -195,8 +195,9 @@ absl::StatusOr<Written> CopyInto(const fs::Fd& folder, const std::string& file,
   VMKEEP_ASSIGN_OR_RETURN(fs::OutputFile image, fs::OutputFile::Create(folder, file, 0400));
   VMKEEP_ASSIGN_OR_RETURN(fs::OutputFile list, fs::OutputFile::Create(folder, list_file, 0400));
 =======
-absl::StatusOr<Written> CopyInto(const fs::Fd& folder, const std::string& file, const std::string& list_file,
-                                 const CopySource& source, JobContext* context) {
+absl::StatusOr<Written> CopyInto(const fs::Fd& folder, const std::string& file,
+                                 const std::string& list_file, const CopySource& source,
+                                 JobContext* context) {
   VMKEEP_ASSIGN_OR_RETURN(fs::OutputFile image, fs::OutputFile::Create(folder, file, 0600));
   VMKEEP_ASSIGN_OR_RETURN(fs::OutputFile list, fs::OutputFile::Create(folder, list_file, 0600));
 >>>>>>> main

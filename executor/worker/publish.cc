@@ -213,7 +213,8 @@ class Publication {
              digest::ToHex(digest::Hash(content)));
 =======
     VMKEEP_RETURN_IF_ERROR(fs::WriteFile(folder_, file.file(), content, 0600));
-    Describe(file.file(), file.role(), static_cast<int64_t>(content.size()), digest::ToHex(digest::Hash(content)));
+    Describe(file.file(), file.role(), static_cast<int64_t>(content.size()),
+             digest::ToHex(digest::Hash(content)));
 >>>>>>> main
     return absl::OkStatus();
   }
