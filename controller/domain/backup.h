@@ -1,13 +1,13 @@
 #ifndef VMKEEP_CONTROLLER_DOMAIN_BACKUP_H_
 #define VMKEEP_CONTROLLER_DOMAIN_BACKUP_H_
 
+#include "absl/time/time.h"
+
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include "absl/time/time.h"
 
 namespace vmkeep::controller {
 
@@ -47,11 +47,15 @@ struct Failure {
   bool retryable = false;
   absl::Time time;
   std::map<std::string, std::string> metadata;
+
+  bool operator==(const Failure&) const = default;
 };
 
 struct ExcludedDisk {
   std::string target;
   std::string reason;
+
+  bool operator==(const ExcludedDisk&) const = default;
 };
 
 // Not stored: lives in progress/live_state.h beside the record.
@@ -65,12 +69,16 @@ struct Progress {
   int64_t bytes_per_second = 0;
   std::optional<absl::Duration> eta;
   absl::Time as_of;
+
+  bool operator==(const Progress&) const = default;
 };
 
 struct Condition {
   std::string type;  // HOST_UNREACHABLE, WAITING_FOR_SLOT, REPOSITORY_ILL, VM_ON_OVERLAY
   std::string message;
   absl::Time since;
+
+  bool operator==(const Condition&) const = default;
 };
 
 // The durable record. A value: whoever changes one does it inside a store mutation.
@@ -101,11 +109,13 @@ struct BackupRecord {
   // The try under way, set in the commit that dispatches. epoch 0: never dispatched.
   int64_t epoch = 0;
   std::string task_id;
-  bool task_open = false;         // no end of this task was recorded yet
+  bool task_open = false;  // no end of this task was recorded yet
   bool task_is_scrub = false;
-  int attempts = 0;               // tries that ended before a snapshot for a passing reason
-  bool files_may_exist = false;   // set with the first dispatch; cleared by an end that says nothing remains
-  bool vm_on_overlay = false;     // the last end said so
+  int attempts = 0;  // tries that ended before a snapshot for a passing reason
+  // Tasks that ended left, or may have left, files. An open task may have some besides: its end
+  // says. Only a scrub that is DONE clears it.
+  bool files_may_exist = false;
+  bool vm_on_overlay = false;  // the last end said so
 
   absl::Time create_time;
   absl::Time update_time;
@@ -123,6 +133,8 @@ struct BackupRecord {
   std::string request_digest;  // SHA-256 of the request that made it
 
   int64_t revision = 0;  // of the store's last commit that touched it; the etag
+
+  bool operator==(const BackupRecord&) const = default;
 };
 
 }  // namespace vmkeep::controller

@@ -1,14 +1,15 @@
 #ifndef VMKEEP_CONTROLLER_DOMAIN_EXECUTOR_EVENT_H_
 #define VMKEEP_CONTROLLER_DOMAIN_EXECUTOR_EVENT_H_
 
+#include "controller/domain/backup.h"
+
+#include "absl/time/time.h"
+
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <variant>
 #include <vector>
-
-#include "absl/time/time.h"
-#include "controller/domain/backup.h"
 
 namespace vmkeep::controller {
 

@@ -1,13 +1,14 @@
 #ifndef VMKEEP_CONTROLLER_DOMAIN_INVENTORY_H_
 #define VMKEEP_CONTROLLER_DOMAIN_INVENTORY_H_
 
+#include "controller/domain/backup.h"
+
+#include "absl/time/time.h"
+
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include "absl/time/time.h"
-#include "controller/domain/backup.h"
 
 namespace vmkeep::controller {
 
@@ -25,6 +26,8 @@ struct HostRecord {
   std::string version;
   bool simulated = false;
   int64_t acknowledged_sequence = 0;  // the last event that is recorded here
+
+  bool operator==(const HostRecord&) const = default;
 };
 
 struct Overlay {
@@ -34,6 +37,8 @@ struct Overlay {
   std::vector<std::string> files;
   bool needs_attention = false;
   std::string remedy;
+
+  bool operator==(const Overlay&) const = default;
 };
 
 // As the host last reported it.
@@ -43,6 +48,8 @@ struct VmRecord {
   HostId host_id;
   PowerState power = PowerState::kUnknown;
   std::optional<Overlay> overlay;
+
+  bool operator==(const VmRecord&) const = default;
 };
 
 // A repository as one host sees it.
@@ -56,6 +63,8 @@ struct RepositoryRecord {
   Health health = Health::kUnknown;
   std::string message;
   absl::Time probe_time;
+
+  bool operator==(const RepositoryRecord&) const = default;
 };
 
 }  // namespace vmkeep::controller

@@ -1,33 +1,39 @@
 #ifndef VMKEEP_CONTROLLER_DOMAIN_LIFECYCLE_H_
 #define VMKEEP_CONTROLLER_DOMAIN_LIFECYCLE_H_
 
-#include <optional>
-#include <string>
-
-#include "absl/status/statusor.h"
-#include "absl/time/time.h"
 #include "controller/domain/backup.h"
 #include "controller/domain/executor_event.h"
 
-// How one record moves: pure functions (record, event) -> record. Every move is an edge of domain/states.h.
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+#include <optional>
+#include <string>
+
+// How one record moves: pure functions (record, event) -> record. Every move is an edge of
+// domain/states.h.
 namespace vmkeep::controller {
 
 // A step before the snapshot that failed for a passing reason is tried again this often by itself.
 inline constexpr int kMaxAttempts = 3;
 
-// What a durable event of the host's executor makes of the record; nothing when it changes nothing: another task or
-// epoch, a task whose end is known.
+// What a durable event of the host's executor makes of the record; nothing when it changes nothing:
+// another task or epoch, a task whose end is known.
 std::optional<BackupRecord> ApplyEvent(const BackupRecord& record, const ExecutorEvent& event);
 
 // SCRUB asked for. ILLEGAL_TRANSITION from CLOSED; from SCRUB and SCRUBBING the record as it is.
 absl::StatusOr<BackupRecord> RequestScrub(const BackupRecord& record);
 
-// A new try: the next epoch, a new task. STALE when the record is not waiting for one (REQUESTED, or SCRUB without an
-// open task).
-absl::StatusOr<BackupRecord> BeginTask(const BackupRecord& record, std::string task_id, int repository,
-                                       std::string repository_id, std::string placement_reason, int64_t reserved_bytes);
+// A new try: the next epoch, a new task. A scrub goes where the record says that the files are,
+// whatever the placement given here. STALE_TASK unless NeedOf() says kBackupTask or kScrubTask.
+absl::StatusOr<BackupRecord> BeginTask(const BackupRecord& record, std::string task_id,
+                                       int repository, std::string repository_id,
+                                       std::string placement_reason, int64_t reserved_bytes);
 
-// The try ended before it did anything. See Recorder::RejectTask.
+// The try ended before it did anything, or placement refused it. REQUESTED and BUILDING: REQUESTED
+// with another attempt when `failure.retryable` and attempts are left, else UNRESOURCED. SCRUBBING
+// and SCRUB: SCRUB, a scrub task is owed. STALE_TASK in other states and for another epoch than the
+// record's.
 absl::StatusOr<BackupRecord> RejectTask(const BackupRecord& record, int64_t epoch, Failure failure);
 
 // SCRUB without files and without an open task -> CLOSED.
@@ -36,11 +42,11 @@ absl::StatusOr<BackupRecord> CloseWithoutTask(const BackupRecord& record);
 // What the scheduler owes a record.
 enum class Need {
   kNothing,
-  kBackupTask,     // REQUESTED
-  kAwaitTask,      // BUILDING or SCRUBBING, task open: the host's events end it
-  kCancelTask,     // SCRUB, the backup's task still open: the host must hear of it
-  kScrubTask,      // SCRUB, no task open, files may exist
-  kCloseNow,       // SCRUB, no task open, no files
+  kBackupTask,  // REQUESTED
+  kAwaitTask,   // BUILDING or SCRUBBING, task open: the host's events end it
+  kCancelTask,  // SCRUB, the backup's task still open: the host must hear of it
+  kScrubTask,   // SCRUB, no task open, files may exist
+  kCloseNow,    // SCRUB, no task open, no files
 };
 Need NeedOf(const BackupRecord& record);
 

@@ -1,10 +1,11 @@
 #ifndef VMKEEP_CONTROLLER_DOMAIN_STATES_H_
 #define VMKEEP_CONTROLLER_DOMAIN_STATES_H_
 
-#include <array>
+#include "controller/domain/backup.h"
 
 #include "absl/strings/string_view.h"
-#include "controller/domain/backup.h"
+
+#include <array>
 
 namespace vmkeep::controller {
 
@@ -14,8 +15,8 @@ struct Edge {
   bool operator==(const Edge&) const = default;
 };
 
-// All ways that a record may go. BUILDING -> REQUESTED is another try after a step before the snapshot failed for a
-// passing reason.
+// All ways that a record may go. BUILDING -> REQUESTED is another try after a step before the
+// snapshot failed for a passing reason.
 inline constexpr std::array kTransitions = {
     Edge{BackupState::kRequested, BackupState::kBuilding},
     Edge{BackupState::kRequested, BackupState::kUnresourced},
@@ -32,9 +33,10 @@ inline constexpr std::array kTransitions = {
     Edge{BackupState::kScrubbing, BackupState::kClosed},
 };
 
-inline constexpr std::array kAllStates = {
-    BackupState::kRequested, BackupState::kBuilding,  BackupState::kUnresourced, BackupState::kRunning,
-    BackupState::kScrub,     BackupState::kScrubbing, BackupState::kClosed};
+inline constexpr std::array kAllStates = {BackupState::kRequested,   BackupState::kBuilding,
+                                          BackupState::kUnresourced, BackupState::kRunning,
+                                          BackupState::kScrub,       BackupState::kScrubbing,
+                                          BackupState::kClosed};
 
 constexpr bool MayGo(BackupState from, BackupState to) {
   for (const Edge& edge : kTransitions) {
@@ -49,7 +51,8 @@ constexpr bool IsUnfinished(BackupState state) {
 }
 // Nothing will change it but a user.
 constexpr bool IsSettled(BackupState state) {
-  return state == BackupState::kUnresourced || state == BackupState::kRunning || state == BackupState::kClosed;
+  return state == BackupState::kUnresourced || state == BackupState::kRunning ||
+         state == BackupState::kClosed;
 }
 
 absl::string_view StateName(BackupState state);

@@ -1,12 +1,13 @@
 #ifndef VMKEEP_CONTROLLER_PLACEMENT_REPOSITORY_SELECTOR_H_
 #define VMKEEP_CONTROLLER_PLACEMENT_REPOSITORY_SELECTOR_H_
 
+#include "controller/domain/inventory.h"
+
+#include "absl/status/statusor.h"
+
 #include <cstdint>
 #include <string>
 #include <vector>
-
-#include "absl/status/statusor.h"
-#include "controller/domain/inventory.h"
 
 namespace vmkeep::controller {
 
@@ -21,9 +22,10 @@ struct Placement {
   std::string reason;  // in words, for the record
 };
 
-// Pure. `requested` 1 or 2 is honoured or refused with the reason; 0 takes the healthy one with the largest free share
-// after reservations. `candidates` are those of the VM's host.
-// REPOSITORY_UNINITIALIZED, REPOSITORY_ILL, REPOSITORY_FULL, or NO_REPOSITORY when none of two can be used.
+// Pure. `requested` 1 or 2 is honoured or refused with the reason; 0 takes the healthy one with the
+// largest free share after reservations. `candidates` are those of the VM's host.
+// REPOSITORY_UNINITIALIZED, REPOSITORY_ILL, REPOSITORY_FULL, or NO_REPOSITORY when none of two can
+// be used.
 absl::StatusOr<Placement> SelectRepository(int requested, int64_t needed_bytes,
                                            const std::vector<RepositoryCandidate>& candidates);
 

@@ -1,16 +1,17 @@
 #ifndef VMKEEP_CONTROLLER_PROGRESS_LIVE_STATE_H_
 #define VMKEEP_CONTROLLER_PROGRESS_LIVE_STATE_H_
 
+#include "common/clock.h"
+#include "common/mutex.h"
+#include "controller/domain/backup.h"
+
+#include "absl/strings/string_view.h"
+
 #include <functional>
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include "absl/strings/string_view.h"
-#include "common/clock.h"
-#include "common/mutex.h"
-#include "controller/domain/backup.h"
 
 namespace vmkeep::controller {
 
@@ -21,7 +22,8 @@ struct BackupView {
   std::vector<Condition> conditions;
 };
 
-// Progress and conditions of unfinished work: in memory only, they advance no revision. Thread-safe.
+// Progress and conditions of unfinished work: in memory only, they advance no revision.
+// Thread-safe.
 class LiveState {
  public:
   explicit LiveState(Clock& clock);
@@ -36,9 +38,12 @@ class LiveState {
   BackupView View(BackupRecord record) const;
 
   // Called, from some thread and without a lock, after something above changed what View() answers.
+  // Set once, before use.
   void OnChange(std::function<void(const BackupId&)> changed);
 
  private:
+  void Changed(const BackupId& id) const;
+
   struct Entry {
     std::optional<Progress> progress;
     std::map<std::string, Condition> conditions;

@@ -1,31 +1,40 @@
 #ifndef VMKEEP_CONTROLLER_PROGRESS_RECORDER_H_
 #define VMKEEP_CONTROLLER_PROGRESS_RECORDER_H_
 
-#include <functional>
-#include <vector>
-
-#include "absl/status/status.h"
 #include "common/clock.h"
 #include "controller/domain/executor_event.h"
 #include "controller/progress/live_state.h"
+#include "controller/progress/open_tasks.h"
 #include "controller/store/backup_store.h"
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
 
 namespace vmkeep::controller {
 
-// The one writer of a backup's state after Create: what the executor reports, what the scheduler decides and what a user
-// asks for all become mutations here, by the pure functions of domain/lifecycle.h. Durable first; the store's observer
-// then tells the watchers. Thread-safe.
+// The one writer of a backup's state after Create: what the executor reports, what the scheduler
+// decides and what a user asks for all become mutations here, by the pure functions of
+// domain/lifecycle.h. Durable first; the store's observer then tells the watchers. Thread-safe.
 class Recorder {
  public:
   using Done = std::function<void(const absl::StatusOr<std::vector<BackupRecord>>&)>;
 
   Recorder(BackupStore& store, LiveState& live, Clock& clock);
 
-  // A host's events in their order: progress to memory, the rest in one commit together with the acknowledged sequence.
-  // Events of an old epoch or task change nothing and are acknowledged all the same. `done` has the last durable sequence.
-  void ApplyEvents(const HostId& host, std::vector<ExecutorEvent> events, std::function<void(absl::StatusOr<int64_t>)> done);
+  // A host's events in their order: progress to memory, the rest in one commit together with the
+  // acknowledged sequence. Events of an old epoch or task, or about another host's backup, change
+  // nothing and are acknowledged all the same. `done` has the last durable sequence, 0 when there
+  // was none: then nothing is written and it is called at once.
+  void ApplyEvents(const HostId& host, std::vector<ExecutorEvent> events,
+                   std::function<void(absl::StatusOr<int64_t>)> done);
 
-  // Placement and a new epoch in one commit, before the executor is called. Refused when the record moved on meanwhile.
+  // Placement and a new epoch in one commit, before the executor is called. Refused when the record
+  // moved on meanwhile.
   struct Dispatch {
     int repository = 0;
     std::string repository_id;
@@ -34,11 +43,22 @@ class Recorder {
     bool scrub = false;
   };
   void BeginTask(const BackupId& id, Dispatch dispatch, Done done);
-  // The executor refused the task, or placement refused the backup: back to REQUESTED with another attempt when
-  // `failure.retryable` and attempts are left, else UNRESOURCED (a scrub: back to SCRUB with the failure said).
+  // The executor refused the task, or placement refused the backup: back to REQUESTED with another
+  // attempt when `failure.retryable` and attempts are left, else UNRESOURCED (a scrub: back to
+  // SCRUB with the failure said).
   void RejectTask(const BackupId& id, int64_t epoch, Failure failure, Done done);
   // No files can exist: a SCRUB record goes to CLOSED without a task.
   void CloseWithoutTask(const BackupId& id, Done done);
+
+ private:
+  void Commit(BackupStore::Mutation mutation, Done done);
+  // Progress of a backup whose task is not known here yet, as after a start: looks it up for the
+  // next report.
+  void Learn(const BackupId& id);
+
+  BackupStore& store_;
+  Clock& clock_;
+  const std::shared_ptr<OpenTasks> tasks_;  // shared with commits under way
 };
 
 }  // namespace vmkeep::controller

@@ -1,0 +1,161 @@
+#include "common/manifest/manifest.h"
+
+#include "common/digest/digest.h"
+#include "common/manifest/errors.h"
+#include "common/status_macros.h"
+#include "common/uuid.h"
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/struct.pb.h>
+#include <google/protobuf/util/json_util.h>
+#include <google/protobuf/util/type_resolver_util.h>
+
+#include <memory>
+#include <set>
+
+namespace vmkeep::manifest {
+namespace {
+
+using google::protobuf::StringPiece;
+namespace util = google::protobuf::util;
+
+constexpr char kTypePrefix[] = "type.googleapis.com";
+
+// A newer manifest may differ in anything but this field, so it is looked at by itself.
+absl::StatusOr<double> PeekVersion(absl::string_view text) {
+  google::protobuf::Struct object;
+  const auto status = util::JsonStringToMessage(StringPiece(text.data(), text.size()), &object);
+  if (!status.ok()) return error::NotAManifest(std::string(status.message()));
+  const auto found = object.fields().find("format_version");
+  if (found == object.fields().end() || !found->second.has_number_value()) {
+    return error::NotAManifest("it has no format_version");
+  }
+  return found->second.number_value();
+}
+
+// Map entries in the order of their keys, so that equal manifests give equal bytes.
+std::string DeterministicBytes(const v1::Manifest& manifest) {
+  std::string bytes;
+  google::protobuf::io::StringOutputStream stream(&bytes);
+  google::protobuf::io::CodedOutputStream coded(&stream);
+  coded.SetSerializationDeterministic(true);
+  manifest.SerializeToCodedStream(&coded);
+  coded.Trim();
+  return bytes;
+}
+
+class Checker {
+ public:
+  void Require(bool ok, absl::string_view field, absl::string_view what) {
+    if (!ok) violations_.push_back({std::string(field), std::string(what)});
+  }
+  void Uuid(absl::string_view value, absl::string_view field) {
+    Require(IsUuid(value), field, "must be a UUID in lower case");
+  }
+  void File(const std::string& name, absl::string_view field) {
+    Require(IsPlainFileName(name), field, "must be a plain file name");
+    Require(names_.insert(name).second, field, "names a file that is named already");
+  }
+  void Bytes(int64_t value, absl::string_view field) {
+    Require(value >= 0, field, "must not be negative");
+  }
+
+  void Disk(const v1::Disk& disk, const std::string& at) {
+    Require(IsPlainFileName(disk.target()), at + "target", "must be a disk's target, such as vda");
+    Require(disk.format() == "raw" || disk.format() == "qcow2", at + "format",
+            "must be raw or qcow2");
+    File(disk.file(), at + "file");
+    Bytes(disk.virtual_bytes(), at + "virtual_bytes");
+    Bytes(disk.file_bytes(), at + "file_bytes");
+    Bytes(disk.data_bytes(), at + "data_bytes");
+    const v1::Digest& digest = disk.digest();
+    Require(digest.algorithm() == "sha256", at + "digest.algorithm", "must be sha256");
+    Require(digest.chunk_bytes() == digest::kChunkBytes, at + "digest.chunk_bytes",
+            "must be 4194304");
+    Require(digest::IsHexDigest(digest.root()), at + "digest.root",
+            "must be a SHA-256 in lower-case hex");
+    Require(IsPlainFileName(digest.list_file()), at + "digest.list_file",
+            "must be a plain file name");
+    Require(lists_.insert(digest.list_file()).second, at + "digest.list_file",
+            "belongs to another disk already");
+  }
+
+  void OtherFile(const v1::File& file, const std::string& at) {
+    File(file.file(), at + "file");
+    Bytes(file.bytes(), at + "bytes");
+    Require(digest::IsHexDigest(file.sha256()), at + "sha256",
+            "must be a SHA-256 in lower-case hex");
+  }
+
+  std::vector<FieldViolation> violations() { return std::move(violations_); }
+
+ private:
+  std::vector<FieldViolation> violations_;
+  std::set<std::string> names_;
+  std::set<std::string> lists_;
+};
+
+}  // namespace
+
+absl::StatusOr<v1::Manifest> Parse(absl::string_view text) {
+  if (text.size() > kMaxBytes) return error::NotAManifest("it is too long");
+  VMKEEP_ASSIGN_OR_RETURN(const double version, PeekVersion(text));
+  if (version > kFormatVersion) return error::TooNew(static_cast<int64_t>(version));
+  v1::Manifest manifest;
+  util::JsonParseOptions options;
+  options.ignore_unknown_fields = true;
+  const auto status =
+      util::JsonStringToMessage(StringPiece(text.data(), text.size()), &manifest, options);
+  if (!status.ok()) return error::NotAManifest(std::string(status.message()));
+  const std::vector<FieldViolation> violations = Check(manifest);
+  if (!violations.empty()) {
+    return error::NotAManifest(absl::StrCat(violations[0].field, " ", violations[0].description));
+  }
+  return manifest;
+}
+
+absl::StatusOr<std::string> Serialize(const v1::Manifest& manifest) {
+  const std::unique_ptr<util::TypeResolver> resolver(util::NewTypeResolverForDescriptorPool(
+      kTypePrefix, google::protobuf::DescriptorPool::generated_pool()));
+  util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  options.add_whitespace = true;
+  std::string text;
+  const auto status = util::BinaryToJsonString(
+      resolver.get(), absl::StrCat(kTypePrefix, "/", manifest.GetTypeName()),
+      DeterministicBytes(manifest), &text, options);
+  if (!status.ok()) return error::CannotWrite(std::string(status.message()));
+  if (text.empty() || text.back() != '\n') text.push_back('\n');
+  return text;
+}
+
+std::vector<FieldViolation> Check(const v1::Manifest& manifest) {
+  Checker checker;
+  checker.Require(manifest.format_version() == kFormatVersion, "format_version", "must be 1");
+  checker.Uuid(manifest.backup_id(), "backup_id");
+  checker.Uuid(manifest.task_id(), "task_id");
+  checker.Require(manifest.epoch() > 0, "epoch", "must be positive");
+  checker.Uuid(manifest.vm().uuid(), "vm.uuid");
+  checker.Uuid(manifest.repository().id(), "repository.id");
+  for (int i = 0; i < manifest.disks_size(); ++i)
+    checker.Disk(manifest.disks(i), absl::StrCat("disks[", i, "]."));
+  for (int i = 0; i < manifest.files_size(); ++i) {
+    checker.OtherFile(manifest.files(i), absl::StrCat("files[", i, "]."));
+  }
+  return checker.violations();
+}
+
+bool IsPlainFileName(absl::string_view name) {
+  if (name.empty() || name.size() > 200 || name[0] == '.' || name[0] == '-' || name == kFileName)
+    return false;
+  for (const char c : name) {
+    if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '_' && c != '-')
+      return false;
+  }
+  return true;
+}
+
+}  // namespace vmkeep::manifest

@@ -1,0 +1,233 @@
+#include "controller/domain/lifecycle.h"
+
+#include "controller/domain/errors.h"
+#include "controller/domain/states.h"
+
+#include "absl/strings/str_cat.h"
+
+#include <utility>
+
+namespace vmkeep::controller {
+namespace {
+
+// The phase of everything that a scrub does: by it a scrub's own failure is told from the backup's.
+constexpr char kScrubPhase[] = "REMOVING";
+constexpr char kRemoved[] = "REMOVED";
+
+bool IsCurrent(const BackupRecord& record, const ExecutorEvent& event) {
+  return record.task_open && event.backup_id == record.id && event.task.epoch == record.epoch &&
+         event.task.task_id == record.task_id;
+}
+
+void CloseTask(BackupRecord& record) {
+  record.task_open = false;
+  record.reserved_bytes = 0;
+}
+
+void FillResult(BackupRecord& record, const BackupResult& result) {
+  record.time_valid = result.time_valid;
+  record.consistency = result.consistency;
+  record.virtual_bytes = result.virtual_bytes;
+  record.data_bytes = result.data_bytes;
+  record.stored_bytes = result.stored_bytes;
+  record.manifest_sha256 = result.manifest_sha256;
+  record.excluded_disks = result.excluded_disks;
+  record.simulated = result.simulated;
+}
+
+// The backup did not come about this time: another try when one is left and `again` says it is
+// safe, else for good.
+void FailBackup(BackupRecord& record, Failure failure, bool again) {
+  const bool retry = again && failure.retryable && record.attempts < kMaxAttempts;
+  record.failure = std::move(failure);
+  if (!retry) {
+    record.state = BackupState::kUnresourced;
+    return;
+  }
+  record.state = BackupState::kRequested;
+  ++record.attempts;
+  record.time_valid.reset();
+  if (!record.files_may_exist) {  // else it still says where they are
+    record.repository = 0;
+    record.repository_id.clear();
+    record.placement_reason.clear();
+  }
+}
+
+// A scrub that waits for the end of the backup's own task got it.
+void EndCancelled(BackupRecord& record) {
+  record.state = record.files_may_exist ? BackupState::kScrub : BackupState::kClosed;
+}
+
+void FailScrub(BackupRecord& record, Failure failure) {
+  failure.phase = kScrubPhase;
+  record.failure = std::move(failure);
+  record.state = BackupState::kScrub;
+}
+
+// How it failed, in any case: an executor that gives no reason, or a result that is none, is said
+// as such.
+Failure FailureOf(const TaskEnded& ended, absl::Time time) {
+  if (ended.failure.has_value()) return *ended.failure;
+  Failure failure;
+  failure.time = time;
+  if (ended.outcome == Outcome::kCancelled) {
+    failure.reason = "CANCELLED";
+    failure.message =
+        "the task was stopped on its host without a scrub of the backup: ask for a new backup";
+    failure.retryable = true;
+  } else {
+    failure.reason = "BAD_REPORT";
+    failure.message = "the executor reported an end without its result or reason: look at its log";
+  }
+  return failure;
+}
+
+void EndBackup(BackupRecord& record, const TaskEnded& ended, absl::Time time) {
+  const bool done = ended.outcome == Outcome::kDone;
+  const bool complete = done && ended.backup.has_value();
+  CloseTask(record);
+  record.vm_on_overlay = ended.vm_on_overlay;
+  // Files that an earlier try left do not vanish because this one left none.
+  record.files_may_exist = record.files_may_exist || done || ended.files_may_remain;
+  if (complete) FillResult(record, *ended.backup);
+
+  if (record.state == BackupState::kScrub) {
+    if (ended.outcome == Outcome::kFailed) record.failure = FailureOf(ended, time);
+    EndCancelled(record);
+  } else if (complete) {
+    record.failure.reset();
+    record.state = BackupState::kRunning;
+  } else {
+    const bool before_snapshot = !ended.snapshot_taken && !ended.vm_on_overlay;
+    FailBackup(record, FailureOf(ended, time),
+               before_snapshot && ended.outcome == Outcome::kFailed);
+  }
+}
+
+void EndScrub(BackupRecord& record, const TaskEnded& ended, absl::Time time) {
+  CloseTask(record);
+  if (ended.outcome != Outcome::kDone) return FailScrub(record, FailureOf(ended, time));
+  // Why the backup itself had failed stays for audit.
+  if (record.failure.has_value() && record.failure->phase == kScrubPhase) record.failure.reset();
+  record.files_may_exist = false;
+  record.scrub_level = kRemoved;
+  record.state = BackupState::kClosed;
+}
+
+}  // namespace
+
+std::optional<BackupRecord> ApplyEvent(const BackupRecord& record, const ExecutorEvent& event) {
+  if (!IsCurrent(record, event)) return std::nullopt;
+  BackupRecord next = record;
+  if (const auto* step = std::get_if<StepDone>(&event.body)) {
+    if (record.task_is_scrub || step->step != "snapshot" || !step->time_valid) return std::nullopt;
+    if (record.time_valid == step->time_valid) return std::nullopt;
+    next.time_valid = step->time_valid;
+    return next;
+  }
+  const auto* ended = std::get_if<TaskEnded>(&event.body);
+  if (ended == nullptr) return std::nullopt;
+  if (record.task_is_scrub) {
+    EndScrub(next, *ended, event.time);
+  } else {
+    EndBackup(next, *ended, event.time);
+  }
+  return next;
+}
+
+absl::StatusOr<BackupRecord> RequestScrub(const BackupRecord& record) {
+  if (record.state == BackupState::kScrub || record.state == BackupState::kScrubbing) return record;
+  if (!MayGo(record.state, BackupState::kScrub)) {
+    return error::IllegalTransition(record.state, BackupState::kScrub);
+  }
+  BackupRecord next = record;
+  next.state = BackupState::kScrub;
+  return next;
+}
+
+absl::StatusOr<BackupRecord> BeginTask(const BackupRecord& record, std::string task_id,
+                                       int repository, std::string repository_id,
+                                       std::string placement_reason, int64_t reserved_bytes) {
+  const Need need = NeedOf(record);
+  if (need != Need::kBackupTask && need != Need::kScrubTask)
+    return error::StaleTask(record, "a new task");
+  BackupRecord next = record;
+  ++next.epoch;
+  next.task_id = std::move(task_id);
+  next.task_open = true;
+  next.task_is_scrub = need == Need::kScrubTask;
+  if (next.task_is_scrub) {  // where its files are is known since the backup's own task
+    next.state = BackupState::kScrubbing;
+    return next;
+  }
+  next.state = BackupState::kBuilding;
+  next.failure.reset();
+  next.repository = repository;
+  next.repository_id = std::move(repository_id);
+  next.placement_reason = std::move(placement_reason);
+  next.reserved_bytes = reserved_bytes;
+  return next;
+}
+
+absl::StatusOr<BackupRecord> RejectTask(const BackupRecord& record, int64_t epoch,
+                                        Failure failure) {
+  if (epoch != record.epoch)
+    return error::StaleTask(record, absl::StrCat("the refusal of epoch ", epoch));
+  BackupRecord next = record;
+  switch (record.state) {
+    case BackupState::kRequested:
+    case BackupState::kBuilding:
+      CloseTask(next);
+      FailBackup(next, std::move(failure), /*again=*/true);
+      return next;
+    case BackupState::kScrub:
+      if (record.task_open) {
+        // Refused, or not known any more: it may also have ended with files before the news came.
+        // Scrubbing nothing is cheap, files that no record names stay for good.
+        CloseTask(next);
+        next.files_may_exist = true;
+      } else {
+        FailScrub(next, std::move(failure));
+      }
+      return next;
+    case BackupState::kScrubbing:
+      CloseTask(next);
+      FailScrub(next, std::move(failure));
+      return next;
+    case BackupState::kUnresourced:
+    case BackupState::kRunning:
+    case BackupState::kClosed:
+      break;
+  }
+  return error::StaleTask(record, "the refusal of a task");
+}
+
+absl::StatusOr<BackupRecord> CloseWithoutTask(const BackupRecord& record) {
+  if (NeedOf(record) != Need::kCloseNow)
+    return error::StaleTask(record, "closing it without a task");
+  BackupRecord next = record;
+  next.reserved_bytes = 0;
+  next.state = BackupState::kClosed;
+  return next;
+}
+
+Need NeedOf(const BackupRecord& record) {
+  switch (record.state) {
+    case BackupState::kRequested:
+      return Need::kBackupTask;
+    case BackupState::kBuilding:
+    case BackupState::kScrubbing:
+      return Need::kAwaitTask;
+    case BackupState::kScrub:
+      if (record.task_open) return Need::kCancelTask;
+      return record.files_may_exist ? Need::kScrubTask : Need::kCloseNow;
+    case BackupState::kUnresourced:
+    case BackupState::kRunning:
+    case BackupState::kClosed:
+      break;
+  }
+  return Need::kNothing;
+}
+
+}  // namespace vmkeep::controller

@@ -1,0 +1,26 @@
+#ifndef VMKEEP_CONTROLLER_STORE_SQLITE_INVENTORY_ROWS_H_
+#define VMKEEP_CONTROLLER_STORE_SQLITE_INVENTORY_ROWS_H_
+
+#include "controller/domain/inventory.h"
+#include "controller/store/sqlite/statements.h"
+
+#include <cstdint>
+#include <vector>
+
+// Hosts, VMs and repositories to and from their tables. Everything here may throw
+// SQLite::Exception.
+namespace vmkeep::controller {
+
+std::vector<HostRecord> ReadHosts(Statements& statements);               // by id
+std::vector<VmRecord> ReadVms(Statements& statements);                   // by host, UUID
+std::vector<RepositoryRecord> ReadRepositories(Statements& statements);  // by host, slot
+
+void WriteHost(Statements& statements, const HostRecord& host);
+void WriteAcknowledged(Statements& statements, const HostId& host, int64_t sequence);
+void WriteVms(Statements& statements, const HostId& host, const std::vector<VmRecord>& vms);
+void WriteRepositories(Statements& statements, const HostId& host,
+                       const std::vector<RepositoryRecord>& repositories);
+
+}  // namespace vmkeep::controller
+
+#endif  // VMKEEP_CONTROLLER_STORE_SQLITE_INVENTORY_ROWS_H_

@@ -1,0 +1,137 @@
+#include "executor/app.h"
+
+#include "common/channel.h"
+#include "common/error.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "executor/hypervisor/libvirt/libvirt_hypervisor.h"
+#include "executor/hypervisor/sim/sim_hypervisor.h"
+#include "executor/hypervisor/sim/sim_setup.h"
+#include "executor/task/late_hypervisor.h"
+
+#include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
+#include <fcntl.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/server_builder.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+namespace vmkeep::executor {
+namespace {
+
+constexpr absl::Duration kDrainTasks = absl::Seconds(45);
+constexpr absl::Duration kDrainCalls = absl::Seconds(3);
+
+absl::Status MakeFolder(const std::string& path) {
+  std::error_code failed;
+  std::filesystem::create_directories(path, failed);
+  if (failed) {
+    return absl::FailedPreconditionError(absl::StrCat("make ", path, ": ", failed.message()));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Hypervisor>> OpenSim(const Options& options) {
+  VMKEEP_RETURN_IF_ERROR(MakeFolder(options.sim_dir));
+  VMKEEP_ASSIGN_OR_RETURN(const std::vector<SimVmSpec> vms, ParseSimVms(options.sim_vms));
+  for (const SimVmSpec& vm : vms) VMKEEP_RETURN_IF_ERROR(CreateSimVm(options.sim_dir, vm));
+  return std::make_unique<SimHypervisor>(options.sim_dir);
+}
+
+absl::StatusOr<std::unique_ptr<Hypervisor>> OpenHypervisor(const Options& options) {
+  if (options.hypervisor == "sim") return OpenSim(options);
+  return std::make_unique<LateHypervisor>(
+      "libvirt", /*simulated=*/false, RealClock(),
+      [uri = options.libvirt_uri] { return LibvirtHypervisor::Open({.uri = uri}); });
+}
+
+}  // namespace
+
+App::StateLock::~StateLock() { close(fd_); }
+
+absl::StatusOr<std::unique_ptr<App::StateLock>> App::Lock(const std::string& state_dir) {
+  const std::string path = state_dir + "/lock";
+  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return absl::ErrnoToStatus(errno, "open " + path);
+  auto lock = std::make_unique<StateLock>(fd);
+  if (flock(fd, LOCK_EX | LOCK_NB) == 0) return lock;
+  return MakeError(absl::StatusCode::kFailedPrecondition, "STATE_DIR_IN_USE",
+                   absl::StrCat("another vmkeep-executor works with ", state_dir,
+                                ": stop it, or give this one another --state_dir"));
+}
+
+absl::StatusOr<std::unique_ptr<App>> App::Start(const Options& options) {
+  VMKEEP_RETURN_IF_ERROR(MakeFolder(options.state_dir));
+  VMKEEP_ASSIGN_OR_RETURN(std::unique_ptr<StateLock> lock, Lock(options.state_dir));
+  VMKEEP_ASSIGN_OR_RETURN(std::unique_ptr<Journal> journal,
+                          Journal::Open(options.state_dir, RealClock()));
+  VMKEEP_ASSIGN_OR_RETURN(std::unique_ptr<Hypervisor> hypervisor, OpenHypervisor(options));
+  auto app = absl::WrapUnique(
+      new App(options, std::move(lock), std::move(journal), std::move(hypervisor)));
+  VMKEEP_RETURN_IF_ERROR(app->Serve(options));
+  return app;
+}
+
+App::App(const Options& options, std::unique_ptr<StateLock> lock, std::unique_ptr<Journal> journal,
+         std::unique_ptr<Hypervisor> hypervisor)
+    : lock_(std::move(lock)),
+      journal_(std::move(journal)),
+      worker_(options.worker_binary),
+      events_(*journal_, RealClock()),
+      hypervisor_(std::move(hypervisor)),
+      env_{*hypervisor_, worker_, *journal_, RealClock(), options.tasks},
+      repositories_(env_, [this] { events_.TellInventoryChanged(); }),
+      tasks_(env_, events_, [this] { repositories_.Refresh(); }),
+      overlays_(env_, tasks_),
+      service_(env_, events_, tasks_, repositories_) {}
+
+absl::Status App::Serve(const Options& options) {
+  VMKEEP_RETURN_IF_ERROR(tasks_.Recover());
+  hypervisor_->OnChange([this] { events_.TellInventoryChanged(); });
+  repositories_.Run();
+  overlays_.Run();
+
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  int port = 0;
+  VMKEEP_RETURN_IF_ERROR(AddListener(builder, options.listen,
+                                     {options.tls_ca, options.tls_cert, options.tls_key}, &port));
+  builder.RegisterService(&service_);
+  server_ = builder.BuildAndStart();
+  if (server_ == nullptr || port == 0) {
+    return absl::UnavailableError(absl::StrCat("cannot listen on ", options.listen,
+                                               ": is it in use, or its folder missing?"));
+  }
+  log::Info("serving", {{"listen", options.listen},
+                        {"port", port},
+                        {"host", options.tasks.hostname},
+                        {"executor", journal_->executor_id()},
+                        {"hypervisor", hypervisor_->name()}});
+  return absl::OkStatus();
+}
+
+void App::Drain() {
+  server_->GetHealthCheckService()->SetServingStatus(false);
+  tasks_.Drain(kDrainTasks);
+  service_.EndStreams();
+  server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoNanoseconds(kDrainCalls));
+  server_->Wait();
+}
+
+App::~App() {
+  if (server_ == nullptr) return;
+  service_.EndStreams();
+  server_->Shutdown(std::chrono::system_clock::now());
+  server_->Wait();
+}
+
+}  // namespace vmkeep::executor

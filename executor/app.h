@@ -1,0 +1,70 @@
+#ifndef VMKEEP_EXECUTOR_APP_H_
+#define VMKEEP_EXECUTOR_APP_H_
+
+#include "executor/hypervisor/hypervisor.h"
+#include "executor/options.h"
+#include "executor/service/executor_service.h"
+#include "executor/task/environment.h"
+#include "executor/task/event_log.h"
+#include "executor/task/journal/journal.h"
+#include "executor/task/overlay_keeper.h"
+#include "executor/task/repositories.h"
+#include "executor/task/task_manager.h"
+#include "executor/worker_client/worker_client.h"
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include <grpcpp/server.h>
+
+#include <memory>
+
+namespace vmkeep::executor {
+
+// The executor, wired together: the composition root. Not thread-safe.
+class App {
+ public:
+  // Locks the state folder, goes on with what a crash interrupted, then serves.
+  // FAILED_PRECONDITION, STATE_DIR_IN_USE, for a second executor.
+  static absl::StatusOr<std::unique_ptr<App>> Start(const Options& options);
+  // Whatever is under way is left to the next start.
+  ~App();
+
+  // Stops well, within a minute: no new tasks, VMs merged back, ends recorded, streams told.
+  void Drain();
+
+ private:
+  // Holds the lock on the state folder.
+  class StateLock {
+   public:
+    explicit StateLock(int fd) : fd_(fd) {}
+    ~StateLock();
+    StateLock(const StateLock&) = delete;
+    StateLock& operator=(const StateLock&) = delete;
+
+   private:
+    const int fd_;
+  };
+
+  App(const Options& options, std::unique_ptr<StateLock> lock, std::unique_ptr<Journal> journal,
+      std::unique_ptr<Hypervisor> hypervisor);
+
+  static absl::StatusOr<std::unique_ptr<StateLock>> Lock(const std::string& state_dir);
+  absl::Status Serve(const Options& options);
+
+  // In the order of use: the last is destroyed first.
+  const std::unique_ptr<StateLock> lock_;
+  const std::unique_ptr<Journal> journal_;
+  ProcessWorker worker_;
+  EventLog events_;
+  const std::unique_ptr<Hypervisor> hypervisor_;
+  const Environment env_;
+  Repositories repositories_;
+  TaskManager tasks_;
+  OverlayKeeper overlays_;
+  ExecutorService service_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace vmkeep::executor
+
+#endif  // VMKEEP_EXECUTOR_APP_H_

@@ -1,0 +1,141 @@
+#include "executor/options.h"
+
+#include "common/error.h"
+#include "common/status_macros.h"
+#include "common/version.h"
+
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/flags/usage.h"
+#include "absl/flags/usage_config.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include <unistd.h>
+
+#include <array>
+#include <climits>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+ABSL_FLAG(std::string, listen, "unix:/run/vmkeep/executor.sock",
+          "where the controller finds this executor: unix:/path, or host:port (loopback, or with "
+          "--tls_ca, --tls_cert and --tls_key)");
+ABSL_FLAG(std::string, tls_ca, "", "PEM file: who the controller's certificate must be signed by");
+ABSL_FLAG(std::string, tls_cert, "", "PEM file: this executor's certificate, with its chain");
+ABSL_FLAG(std::string, tls_key, "", "PEM file: the key of --tls_cert");
+ABSL_FLAG(std::string, state_dir, "/var/lib/vmkeep/executor",
+          "folder of the journal; on a local disk, for one executor only");
+ABSL_FLAG(std::string, hypervisor, "libvirt", "libvirt, or sim: VMs that are only files");
+ABSL_FLAG(std::string, libvirt_uri, "qemu:///system", "libvirt's connection URI");
+ABSL_FLAG(std::string, sim_dir, "", "folder of the simulated VMs; with --hypervisor=sim");
+ABSL_FLAG(std::string, sim_vms, "",
+          "simulated VMs to make if absent, name:disks:size, such as web-1:2:64MiB,db:1:1GiB");
+ABSL_FLAG(std::string, repository_primary, "/mnt/backup-p/",
+          "where repository 1 is mounted; empty: there is none");
+ABSL_FLAG(std::string, repository_secondary, "/mnt/backup-s/",
+          "where repository 2 is mounted; empty: there is none");
+ABSL_FLAG(std::string, worker_binary, "", "vmkeep-worker; default: beside this program");
+ABSL_FLAG(int64_t, overlay_reserve_bytes, 0,
+          "free bytes that a VM's overlays need on the host before a backup; 0: 5 % of the virtual "
+          "size, 1 to 16 GiB");
+ABSL_FLAG(absl::Duration, stall_timeout, absl::Seconds(60),
+          "a copy in which no byte moves for so long is given up");
+ABSL_FLAG(absl::Duration, copy_deadline, absl::Hours(24),
+          "a copy that takes longer is given up, unless the controller asks otherwise");
+ABSL_FLAG(std::string, log_level, "info", "debug, info, warning or error");
+
+namespace vmkeep::executor {
+namespace {
+
+absl::StatusOr<log::Level> ParseLevel(const std::string& text) {
+  constexpr std::array<std::pair<absl::string_view, log::Level>, 4> kLevels = {
+      {{"debug", log::Level::kDebug},
+       {"info", log::Level::kInfo},
+       {"warning", log::Level::kWarning},
+       {"error", log::Level::kError}}};
+  for (const auto& [name, level] : kLevels) {
+    if (text == name) return level;
+  }
+  return InvalidArgument("--log_level", "must be debug, info, warning or error");
+}
+
+std::string BesideUs(const std::string& name) {
+  std::error_code failed;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", failed);
+  return failed ? name : (self.parent_path() / name).string();
+}
+
+std::string Hostname() {
+  std::array<char, HOST_NAME_MAX + 1> name = {};
+  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "localhost";
+}
+
+absl::StatusOr<TaskOptions> ParseTaskOptions() {
+  TaskOptions tasks;
+  tasks.hostname = Hostname();
+  const std::array<std::string, 2> mounts = {absl::GetFlag(FLAGS_repository_primary),
+                                             absl::GetFlag(FLAGS_repository_secondary)};
+  for (int slot = 1; slot <= 2; ++slot) {
+    const std::string& mount = mounts[slot - 1];
+    if (mount.empty()) continue;
+    if (!absl::StartsWith(mount, "/")) {
+      return InvalidArgument(slot == 1 ? "--repository_primary" : "--repository_secondary",
+                             "must be an absolute path, or empty");
+    }
+    tasks.repositories[slot] = mount;
+  }
+  tasks.overlay_reserve_bytes = absl::GetFlag(FLAGS_overlay_reserve_bytes);
+  if (tasks.overlay_reserve_bytes < 0) {
+    return InvalidArgument("--overlay_reserve_bytes", "must not be negative");
+  }
+  tasks.stall_timeout = absl::GetFlag(FLAGS_stall_timeout);
+  tasks.copy_deadline = absl::GetFlag(FLAGS_copy_deadline);
+  if (tasks.stall_timeout < absl::Seconds(1) || tasks.copy_deadline < absl::Seconds(1)) {
+    return InvalidArgument("--stall_timeout, --copy_deadline", "must be 1s or more");
+  }
+  return tasks;
+}
+
+}  // namespace
+
+absl::StatusOr<Options> ParseOptions(int argc, char** argv) {
+  absl::FlagsUsageConfig usage;
+  usage.contains_help_flags = [](absl::string_view file) {
+    return absl::EndsWith(file, "executor/options.cc");
+  };
+  usage.version_string = [] { return absl::StrCat("vmkeep-executor ", kVersion, "\n"); };
+  absl::SetFlagsUsageConfig(usage);
+  absl::SetProgramUsageMessage(
+      "takes, publishes and scrubs backups on one host.\n"
+      "Flags may stand in a file: --flagfile=/etc/vmkeep/executor.flags");
+  const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
+  if (rest.size() > 1) {
+    return InvalidArgument(rest[1], "is no flag; vmkeep-executor takes flags only, see --help");
+  }
+  Options options;
+  options.listen = absl::GetFlag(FLAGS_listen);
+  options.tls_ca = absl::GetFlag(FLAGS_tls_ca);
+  options.tls_cert = absl::GetFlag(FLAGS_tls_cert);
+  options.tls_key = absl::GetFlag(FLAGS_tls_key);
+  options.state_dir = absl::GetFlag(FLAGS_state_dir);
+  options.hypervisor = absl::GetFlag(FLAGS_hypervisor);
+  options.libvirt_uri = absl::GetFlag(FLAGS_libvirt_uri);
+  options.sim_dir = absl::GetFlag(FLAGS_sim_dir);
+  options.sim_vms = absl::GetFlag(FLAGS_sim_vms);
+  options.worker_binary = absl::GetFlag(FLAGS_worker_binary);
+  if (options.worker_binary.empty()) options.worker_binary = BesideUs("vmkeep-worker");
+  if (options.hypervisor != "libvirt" && options.hypervisor != "sim") {
+    return InvalidArgument("--hypervisor", "must be libvirt or sim");
+  }
+  if (options.hypervisor == "sim" && !absl::StartsWith(options.sim_dir, "/")) {
+    return InvalidArgument("--sim_dir", "must be an absolute path with --hypervisor=sim");
+  }
+  VMKEEP_ASSIGN_OR_RETURN(options.log_level, ParseLevel(absl::GetFlag(FLAGS_log_level)));
+  VMKEEP_ASSIGN_OR_RETURN(options.tasks, ParseTaskOptions());
+  return options;
+}
+
+}  // namespace vmkeep::executor

@@ -1,0 +1,35 @@
+#ifndef VMKEEP_EXECUTOR_OPTIONS_H_
+#define VMKEEP_EXECUTOR_OPTIONS_H_
+
+#include "common/log.h"
+#include "executor/task/environment.h"
+
+#include "absl/status/statusor.h"
+
+#include <string>
+
+namespace vmkeep::executor {
+
+// What the flags say, checked.
+struct Options {
+  std::string listen;
+  std::string tls_ca;
+  std::string tls_cert;
+  std::string tls_key;
+  std::string state_dir;
+  std::string hypervisor;  // "libvirt" or "sim"
+  std::string libvirt_uri;
+  std::string sim_dir;
+  std::string sim_vms;
+  std::string worker_binary;
+  log::Level log_level = log::Level::kInfo;
+  TaskOptions tasks;
+};
+
+// From the command line and --flagfile. Exits for --help, and for flags that do not exist.
+// INVALID_ARGUMENT names the flag whose value cannot be.
+absl::StatusOr<Options> ParseOptions(int argc, char** argv);
+
+}  // namespace vmkeep::executor
+
+#endif  // VMKEEP_EXECUTOR_OPTIONS_H_

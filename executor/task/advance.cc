@@ -1,0 +1,208 @@
+#include "executor/task/advance.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace vmkeep::executor {
+namespace {
+
+bool Aborting(const TaskState& state) { return state.cancelled || !state.failure.ok(); }
+
+bool AnyStep(const TaskState& state, StepKind kind, StepStatus status) {
+  return std::any_of(state.steps.begin(), state.steps.end(),
+                     [&](const Step& step) { return step.kind == kind && step.status == status; });
+}
+
+bool Begun(const TaskState& state, StepKind kind) {
+  return std::any_of(state.steps.begin(), state.steps.end(), [&](const Step& step) {
+    return step.kind == kind && step.status != StepStatus::kPending;
+  });
+}
+
+bool AnyFailed(const TaskState& state, StepKind kind) {
+  return AnyStep(state, kind, StepStatus::kFailed);
+}
+
+// Whether a step that is pending has its turn. The list's order does the rest.
+bool Wanted(const TaskState& state, StepKind kind) {
+  switch (RuleOf(kind).step_class) {
+    case StepClass::kForward:
+      return !Aborting(state);
+    case StepClass::kAlways:
+      if (!Begun(state, StepKind::kSnapshot)) return false;
+      // One disk that cannot be merged does not keep the others on their overlays; but nothing is
+      // unlinked then.
+      if (kind == StepKind::kMerge) return true;
+      return !AnyFailed(state, StepKind::kMerge) && !AnyFailed(state, StepKind::kCheck);
+    case StepClass::kOnAbort:
+      return Aborting(state) && Begun(state, StepKind::kCopy);
+  }
+  return false;
+}
+
+// Whether the snapshot exists or may exist: a clear refusal says that it does not.
+bool SnapshotTaken(const TaskState& state) {
+  if (!Begun(state, StepKind::kSnapshot)) return false;
+  if (!AnyFailed(state, StepKind::kSnapshot) || state.failed_in != StepKind::kSnapshot) return true;
+  switch (state.failure.code()) {
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kResourceExhausted:
+      return false;
+    default:
+      return true;
+  }
+}
+
+Ending EndingOf(const TaskState& state) {
+  Ending ending;
+  if (!state.failure.ok()) {
+    ending.outcome = Outcome::kFailed;
+  } else if (state.cancelled) {
+    ending.outcome = Outcome::kCancelled;
+  }
+  ending.files_may_remain = AnyFailed(state, StepKind::kDiscard);
+  ending.vm_on_overlay = AnyFailed(state, StepKind::kMerge) || AnyFailed(state, StepKind::kCheck);
+  ending.snapshot_taken = SnapshotTaken(state);
+  return ending;
+}
+
+void Fail(TaskState& state, const absl::Status& status, std::optional<StepKind> in) {
+  state.failure = status;
+  state.failed_in = in;
+}
+
+void RunStep(Transition& transition, int step) {
+  transition.next.steps[step].status = StepStatus::kRunning;
+  transition.commands.push_back({Command::Kind::kJournalIntent, step, {}});
+  transition.commands.push_back({Command::Kind::kRunStep, step, {}});
+}
+
+void RunNext(Transition& transition) {
+  TaskState& state = transition.next;
+  for (size_t i = 0; i < state.steps.size(); ++i) {
+    if (state.steps[i].status == StepStatus::kPending && Wanted(state, state.steps[i].kind)) {
+      RunStep(transition, static_cast<int>(i));
+      return;
+    }
+  }
+  state.ended = true;
+  transition.commands.push_back({Command::Kind::kEnd, -1, EndingOf(state)});
+}
+
+void OnStart(Transition& transition) {
+  const TaskState& state = transition.next;
+  const bool fresh = std::all_of(state.steps.begin(), state.steps.end(), [](const Step& step) {
+    return step.status == StepStatus::kPending;
+  });
+  if (fresh) RunNext(transition);
+}
+
+void OnSucceeded(Transition& transition, const TaskEvent& event) {
+  TaskState& state = transition.next;
+  const int step = state.running();
+  if (step < 0) return;
+  const bool preflight = state.steps[step].kind == StepKind::kPreflight;
+  if (preflight) state.steps = StepsOf(state.kind, event.disks);
+  state.steps[step].status = StepStatus::kDone;
+  transition.commands.push_back({Command::Kind::kEmitStepDone, step, {}});
+  RunNext(transition);
+}
+
+void OnFailed(Transition& transition, const TaskEvent& event) {
+  TaskState& state = transition.next;
+  const int step = state.running();
+  if (step < 0) return;
+  state.steps[step].status = StepStatus::kFailed;
+  const StepRule& rule = RuleOf(state.steps[step].kind);
+  const bool first = state.failure.ok();
+  // A forward step that ends after a cancel is what the cancel asked for. A merge that fails is a
+  // failure all the same. A discard that fails is told by files_may_remain.
+  if (first && ((rule.step_class == StepClass::kForward && !state.cancelled) ||
+                rule.step_class == StepClass::kAlways)) {
+    Fail(state, event.status, rule.kind);
+  }
+  RunNext(transition);
+}
+
+// A cancel (status OK) or a stop.
+void OnAbort(Transition& transition, const TaskEvent& event) {
+  TaskState& state = transition.next;
+  if (Aborting(state)) return;
+  const int step = state.running();
+  if (step >= 0 && RuleOf(state.steps[step].kind).past_return) return;
+  if (event.kind == TaskEvent::Kind::kCancelRequested) {
+    state.cancelled = true;
+  } else {
+    Fail(state, event.status, step < 0 ? std::nullopt : std::optional(state.steps[step].kind));
+  }
+  if (step >= 0 && RuleOf(state.steps[step].kind).stoppable) {
+    transition.commands.push_back({Command::Kind::kCancelRunningStep, step, {}});
+  }
+}
+
+// What was under way is not known to have happened: what may be repeated is, the rest counts as
+// failed.
+void OnRestarted(Transition& transition, const TaskEvent& event) {
+  TaskState& state = transition.next;
+  const int step = state.running();
+  if (step >= 0 && RuleOf(state.steps[step].kind).past_return) {
+    RunStep(transition, step);
+    return;
+  }
+  if (step >= 0 && state.steps[step].kind == StepKind::kSnapshot) {
+    transition.commands.push_back({Command::Kind::kThaw, step, {}});
+  }
+  if (!Aborting(state) && state.kind == TaskKind::kBackup) {
+    Fail(state, event.status, step < 0 ? std::nullopt : std::optional(state.steps[step].kind));
+  }
+  for (Step& each : state.steps) {
+    if (each.status != StepStatus::kRunning && each.status != StepStatus::kFailed) continue;
+    const bool forward = RuleOf(each.kind).step_class == StepClass::kForward;
+    each.status = forward ? StepStatus::kFailed : StepStatus::kPending;
+  }
+  RunNext(transition);
+}
+
+}  // namespace
+
+int TaskState::running() const {
+  for (size_t i = 0; i < steps.size(); ++i) {
+    if (steps[i].status == StepStatus::kRunning) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+TaskState NewTask(TaskKind kind) {
+  TaskState state;
+  state.kind = kind;
+  state.steps = StepsOf(kind, {});
+  return state;
+}
+
+Transition Advance(const TaskState& state, const TaskEvent& event) {
+  Transition transition{state, {}};
+  if (state.ended) return transition;
+  switch (event.kind) {
+    case TaskEvent::Kind::kStart:
+      OnStart(transition);
+      break;
+    case TaskEvent::Kind::kStepSucceeded:
+      OnSucceeded(transition, event);
+      break;
+    case TaskEvent::Kind::kStepFailed:
+      OnFailed(transition, event);
+      break;
+    case TaskEvent::Kind::kCancelRequested:
+    case TaskEvent::Kind::kStopRequested:
+      OnAbort(transition, event);
+      break;
+    case TaskEvent::Kind::kRestarted:
+      OnRestarted(transition, event);
+      break;
+  }
+  return transition;
+}
+
+}  // namespace vmkeep::executor

@@ -1,0 +1,83 @@
+#include "executor/task/copy.h"
+
+#include "common/mutex.h"
+#include "common/status_macros.h"
+#include "executor/task/preflight.h"
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+
+#include <thread>
+
+namespace vmkeep::executor {
+namespace {
+
+// The watermark: what is left when the copy is given up is for the merge.
+constexpr double kWatermark = 0.5;
+constexpr absl::Duration kLookEvery = absl::Seconds(1);
+
+// Looks at the host's free space while a copy runs, and stops the copy when it gets scarce. A
+// thread of its own: a copy that hangs on a dead NAS tells nothing while the guest goes on writing.
+class RoomWatch {
+ public:
+  RoomWatch(const Environment& env, const std::vector<OverlayRoom>& rooms, std::stop_source& copy)
+      : thread_([this, &env, &rooms, &copy](const std::stop_token& stop) {
+          while (env.clock.WaitFor(kLookEvery, stop)) {
+            absl::Status status = CheckRooms(rooms, kWatermark, env.free_space);
+            if (!absl::IsResourceExhausted(status)) continue;
+            {
+              MutexLock lock(&mu_);
+              alarm_ = status;
+            }
+            copy.request_stop();
+            return;
+          }
+        }) {}
+
+  // OK while there was room all the time.
+  absl::Status alarm() {
+    MutexLock lock(&mu_);
+    return alarm_;
+  }
+
+ private:
+  Mutex mu_;
+  absl::Status alarm_ ABSL_GUARDED_BY(mu_);
+  std::jthread thread_;  // last: it uses the rest
+};
+
+}  // namespace
+
+std::string DiskFileName(const Disk& disk) {
+  return absl::StrCat("disk-", disk.target, ".", disk.format);
+}
+
+absl::StatusOr<worker::v1::CopyResult> CopyDisk(const Environment& env, const TaskRecord& record,
+                                                const Disk& disk,
+                                                const std::vector<OverlayRoom>& rooms,
+                                                absl::Duration deadline,
+                                                const std::stop_token& stop,
+                                                const OnProgress& on_progress) {
+  VMKEEP_RETURN_IF_ERROR(CheckSameFile(disk));
+  worker::v1::Request request;
+  worker::v1::Copy& copy = *request.mutable_copy();
+  VMKEEP_ASSIGN_OR_RETURN(*copy.mutable_repository(),
+                          RepositoryOf(env.options, record.slot, record.repository_id));
+  copy.set_incoming(record.task.ToString());
+  copy.set_source(disk.source);
+  copy.set_format(disk.format);
+  copy.set_file(DiskFileName(disk));
+  copy.set_stall_seconds(absl::ToInt64Seconds(env.options.stall_timeout));
+
+  std::stop_source copying;
+  const std::stop_callback forward(stop, [&copying] { copying.request_stop(); });
+  RoomWatch watch(env, rooms, copying);
+  absl::StatusOr<worker::v1::Result> result = RunJob(
+      env, request, record.repository_id,
+      {.deadline = deadline, .stall = env.options.stall_timeout}, copying.get_token(), on_progress);
+  if (result.ok()) return std::move(*result->mutable_copy());
+  if (absl::Status alarm = watch.alarm(); !alarm.ok()) return alarm;
+  return result.status();
+}
+
+}  // namespace vmkeep::executor

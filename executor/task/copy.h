@@ -1,0 +1,33 @@
+#ifndef VMKEEP_EXECUTOR_TASK_COPY_H_
+#define VMKEEP_EXECUTOR_TASK_COPY_H_
+
+#include "executor/task/environment.h"
+#include "executor/task/host_space.h"
+#include "executor/task/journal/records.h"
+#include "executor/task/worker_job.h"
+#include "vmkeep/worker/v1/worker.pb.h"
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+#include <stop_token>
+#include <string>
+#include <vector>
+
+namespace vmkeep::executor {
+
+// "disk-vda.qcow2".
+std::string DiskFileName(const Disk& disk);
+
+// Copies one static image into the incoming folder, hashed and flushed. Gives up when the host runs
+// out of room for the overlays (RESOURCE_EXHAUSTED, OVERLAY_SPACE).
+absl::StatusOr<worker::v1::CopyResult> CopyDisk(const Environment& env, const TaskRecord& record,
+                                                const Disk& disk,
+                                                const std::vector<OverlayRoom>& rooms,
+                                                absl::Duration deadline,
+                                                const std::stop_token& stop,
+                                                const OnProgress& on_progress);
+
+}  // namespace vmkeep::executor
+
+#endif  // VMKEEP_EXECUTOR_TASK_COPY_H_

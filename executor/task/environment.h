@@ -1,0 +1,50 @@
+#ifndef VMKEEP_EXECUTOR_TASK_ENVIRONMENT_H_
+#define VMKEEP_EXECUTOR_TASK_ENVIRONMENT_H_
+
+#include "common/clock.h"
+#include "executor/hypervisor/hypervisor.h"
+#include "executor/task/journal/journal.h"
+#include "executor/worker_client/worker_client.h"
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+
+namespace vmkeep::executor {
+
+struct TaskOptions {
+  std::string hostname;
+  std::map<int, std::string> repositories;  // slot -> where it is mounted; for the worker only
+  // Free bytes that a VM's overlays need per file system; 0: 5 % of the virtual size, 1 to 16 GiB.
+  int64_t overlay_reserve_bytes = 0;
+  absl::Duration stall_timeout = absl::Seconds(60);
+  absl::Duration copy_deadline =
+      absl::Hours(24);  // of all disks, unless the task says less or more
+  absl::Duration merge_deadline =
+      absl::Hours(6);  // of one disk; the overlay keeper goes on after it
+  absl::Duration probe_deadline = absl::Seconds(30);
+  absl::Duration publish_deadline = absl::Minutes(5);  // of one try
+  absl::Duration remove_deadline = absl::Minutes(10);
+};
+
+// Free bytes of the host's file system below `folder`, which is no repository.
+using FreeSpace = std::function<absl::StatusOr<int64_t>(const std::string& folder)>;
+absl::StatusOr<int64_t> FreeBytesOfHost(const std::string& folder);
+
+// What steps work with. Everything outlives the tasks and is thread-safe.
+struct Environment {
+  Hypervisor& hypervisor;
+  Worker& worker;
+  Journal& journal;
+  Clock& clock;
+  TaskOptions options;
+  FreeSpace free_space = FreeBytesOfHost;
+};
+
+}  // namespace vmkeep::executor
+
+#endif  // VMKEEP_EXECUTOR_TASK_ENVIRONMENT_H_

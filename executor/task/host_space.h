@@ -1,0 +1,32 @@
+#ifndef VMKEEP_EXECUTOR_TASK_HOST_SPACE_H_
+#define VMKEEP_EXECUTOR_TASK_HOST_SPACE_H_
+
+#include "executor/task/environment.h"
+
+#include "absl/status/status.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+// Room on the host for the guest's writes while its disks are copied.
+namespace vmkeep::executor {
+
+// The bytes to keep free for `virtual_bytes` of disks.
+int64_t OverlayReserve(int64_t virtual_bytes, int64_t configured);
+
+// One file system that overlays will lie on.
+struct OverlayRoom {
+  uint64_t dev = 0;
+  std::string folder;         // of one of the overlays there
+  int64_t reserve_bytes = 0;  // that must be free before the snapshot
+};
+std::vector<OverlayRoom> RoomsOf(const std::vector<Disk>& disks, int64_t configured_reserve);
+
+// Whether each room has `share` of its reserve. RESOURCE_EXHAUSTED, OVERLAY_SPACE.
+absl::Status CheckRooms(const std::vector<OverlayRoom>& rooms, double share,
+                        const FreeSpace& free_space);
+
+}  // namespace vmkeep::executor
+
+#endif  // VMKEEP_EXECUTOR_TASK_HOST_SPACE_H_

@@ -1,0 +1,209 @@
+#include "executor/task/journal/journal.h"
+#include "executor/task/journal/journal_internal.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+
+#include <utility>
+
+// What a backup's steps learn, and what a task may leave behind.
+namespace vmkeep::executor {
+
+using journal::Blob;
+using journal::Query;
+using journal::Run;
+
+namespace {
+
+// "target=reason" a line.
+std::string JoinExcluded(const std::vector<ExcludedDisk>& disks) {
+  return absl::StrJoin(disks, "\n", [](std::string* out, const ExcludedDisk& disk) {
+    absl::StrAppend(out, disk.target, "=", disk.reason);
+  });
+}
+
+std::vector<ExcludedDisk> SplitExcluded(const std::string& text) {
+  std::vector<ExcludedDisk> disks;
+  for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+    const std::pair<std::string, std::string> parts = absl::StrSplit(line, absl::MaxSplits('=', 1));
+    disks.push_back({parts.first, parts.second});
+  }
+  return disks;
+}
+
+void ReadVm(SQLite::Database& db, const TaskRecord& record, BackupData& data) {
+  SQLite::Statement row =
+      Query(db,
+            "SELECT name, power, nvram, excluded, not_included, live_xml, inactive_xml,"
+            " snapshot_at, consistency, quiesce_detail FROM vm WHERE task_id=? AND epoch=?",
+            record.task);
+  if (!row.executeStep()) return;
+  data.vm.uuid = record.vm_uuid;
+  data.vm.name = row.getColumn(0).getString();
+  data.vm.power = static_cast<PowerState>(row.getColumn(1).getInt());
+  data.vm.nvram = row.getColumn(2).getString();
+  data.vm.excluded = SplitExcluded(row.getColumn(3).getString());
+  data.vm.not_included = absl::StrSplit(row.getColumn(4).getString(), '\n', absl::SkipEmpty());
+  data.vm.live_xml = row.getColumn(5).getString();
+  data.vm.inactive_xml = row.getColumn(6).getString();
+  if (row.getColumn(7).isNull()) return;
+  data.snapshot = SnapshotResult{absl::FromUnixNanos(row.getColumn(7).getInt64()),
+                                 static_cast<Consistency>(row.getColumn(8).getInt()),
+                                 row.getColumn(9).getString()};
+}
+
+void ReadDisks(SQLite::Database& db, const TaskRecord& record, BackupData& data) {
+  SQLite::Statement row =
+      Query(db,
+            "SELECT target, source, format, overlay, virtual_bytes, data_bytes, dev, ino, uid, gid,"
+            " mode, copy FROM disk WHERE task_id=? AND epoch=? ORDER BY ord",
+            record.task);
+  while (row.executeStep()) {
+    Disk disk;
+    disk.target = row.getColumn(0).getString();
+    disk.source = row.getColumn(1).getString();
+    disk.format = row.getColumn(2).getString();
+    disk.virtual_bytes = row.getColumn(4).getInt64();
+    disk.data_bytes = row.getColumn(5).getInt64();
+    disk.dev = static_cast<uint64_t>(row.getColumn(6).getInt64());
+    disk.ino = static_cast<uint64_t>(row.getColumn(7).getInt64());
+    disk.uid = row.getColumn(8).getUInt();
+    disk.gid = row.getColumn(9).getUInt();
+    disk.mode = row.getColumn(10).getUInt();
+    data.overlays.push_back(
+        {record.vm_uuid, disk.target, disk.source, disk.format, row.getColumn(3).getString()});
+    worker::v1::CopyResult copy;
+    if (!row.getColumn(11).isNull() && copy.ParseFromString(row.getColumn(11).getString())) {
+      data.copies[disk.target] = std::move(copy);
+    }
+    data.vm.disks.push_back(std::move(disk));
+  }
+}
+
+}  // namespace
+
+BackupData journal::ReadData(SQLite::Database& db, const TaskRecord& record) {
+  BackupData data;
+  ReadVm(db, record, data);
+  ReadDisks(db, record, data);
+  return data;
+}
+
+absl::Status Journal::PutPreflight(const TaskId& task, const VmDescription& vm,
+                                   const std::vector<OverlayDisk>& overlays) {
+  return Write("save a preflight", [&](SQLite::Database& db) {
+    Run(db,
+        "INSERT OR REPLACE INTO vm(task_id, epoch, name, power, nvram, excluded, not_included, "
+        "live_xml, inactive_xml)"
+        " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        task, vm.name, static_cast<int64_t>(vm.power), vm.nvram, JoinExcluded(vm.excluded),
+        absl::StrJoin(vm.not_included, "\n"), Blob{vm.live_xml}, Blob{vm.inactive_xml});
+    for (size_t i = 0; i < vm.disks.size(); ++i) {
+      const Disk& disk = vm.disks[i];
+      Run(db,
+          "INSERT OR REPLACE INTO disk(task_id, epoch, ord, target, source, format, overlay, "
+          "virtual_bytes, data_bytes,"
+          " dev, ino, uid, gid, mode) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+          task, static_cast<int64_t>(i), disk.target, disk.source, disk.format, overlays[i].overlay,
+          disk.virtual_bytes, disk.data_bytes, static_cast<int64_t>(disk.dev),
+          static_cast<int64_t>(disk.ino), int64_t{disk.uid}, int64_t{disk.gid}, int64_t{disk.mode});
+    }
+    return absl::OkStatus();
+  });
+}
+
+absl::Status Journal::PutSnapshot(const TaskId& task, const SnapshotResult& snapshot) {
+  return Write("save a snapshot", [&](SQLite::Database& db) {
+    Run(db,
+        "UPDATE vm SET snapshot_at=?3, consistency=?4, quiesce_detail=?5 WHERE task_id=?1 AND "
+        "epoch=?2",
+        task, journal::ToNanos(snapshot.instant), static_cast<int64_t>(snapshot.consistency),
+        snapshot.quiesce_detail);
+    return absl::OkStatus();
+  });
+}
+
+absl::Status Journal::PutCopy(const TaskId& task, const std::string& target,
+                              const worker::v1::CopyResult& copy) {
+  return Write("save a copy", [&](SQLite::Database& db) {
+    Run(db, "UPDATE disk SET copy=?4 WHERE task_id=?1 AND epoch=?2 AND target=?3", task, target,
+        Blob{copy.SerializeAsString()});
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<std::optional<KnownTask>> Journal::FindByOverlay(const std::string& task_id) {
+  return Read("find an overlay's task",
+              [&](SQLite::Database& db) -> absl::StatusOr<std::optional<KnownTask>> {
+                std::vector<KnownTask> tasks = journal::ReadTasks(db, "task_id=?", task_id);
+                if (tasks.empty()) return std::nullopt;
+                return std::move(tasks.back());
+              });
+}
+
+absl::StatusOr<std::vector<KnownTask>> Journal::Stranded() {
+  return Read("read stranded tasks",
+              [](SQLite::Database& db) -> absl::StatusOr<std::vector<KnownTask>> {
+                return journal::ReadTasks(db, "ended_at IS NOT NULL AND on_overlay=1");
+              });
+}
+
+absl::Status Journal::ForgetOverlays(const TaskId& task) {
+  return Write("forget overlays", [&](SQLite::Database& db) {
+    Run(db, "UPDATE task SET on_overlay=0 WHERE task_id=? AND epoch=?", task);
+    journal::DropForgotten(db);
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<std::vector<TaskRecord>> Journal::Leftovers() {
+  return Read(
+      "read leftovers", [](SQLite::Database& db) -> absl::StatusOr<std::vector<TaskRecord>> {
+        std::vector<TaskRecord> records;
+        for (KnownTask& task : journal::ReadTasks(db, "ended_at IS NOT NULL AND files_remain=1")) {
+          records.push_back(std::move(task.record));
+        }
+        return records;
+      });
+}
+
+absl::Status Journal::ForgetFiles(const TaskId& task) {
+  return Write("forget files", [&](SQLite::Database& db) {
+    Run(db, "UPDATE task SET files_remain=0 WHERE task_id=? AND epoch=?", task);
+    journal::DropForgotten(db);
+    return absl::OkStatus();
+  });
+}
+
+absl::Status Journal::PutWorker(const WorkerProcess& worker) {
+  return Write("save a worker", [&](SQLite::Database& db) {
+    Run(db, "INSERT OR IGNORE INTO worker(pid, start_time, repository_id) VALUES(?, ?, ?)",
+        int64_t{worker.pid}, static_cast<int64_t>(worker.start_time), worker.repository_id);
+    return absl::OkStatus();
+  });
+}
+
+absl::Status Journal::RemoveWorker(pid_t pid, uint64_t start_time) {
+  return Write("forget a worker", [&](SQLite::Database& db) {
+    Run(db, "DELETE FROM worker WHERE pid=? AND start_time=?", int64_t{pid},
+        static_cast<int64_t>(start_time));
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<std::vector<WorkerProcess>> Journal::Workers() {
+  return Read("read workers",
+              [](SQLite::Database& db) -> absl::StatusOr<std::vector<WorkerProcess>> {
+                std::vector<WorkerProcess> workers;
+                SQLite::Statement row(db, "SELECT pid, start_time, repository_id FROM worker");
+                while (row.executeStep()) {
+                  workers.push_back({row.getColumn(0).getInt(),
+                                     static_cast<uint64_t>(row.getColumn(1).getInt64()),
+                                     row.getColumn(2).getString()});
+                }
+                return workers;
+              });
+}
+
+}  // namespace vmkeep::executor

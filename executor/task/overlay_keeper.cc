@@ -1,0 +1,103 @@
+#include "executor/task/overlay_keeper.h"
+
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "executor/task/merge.h"
+
+#include "absl/strings/str_join.h"
+
+#include <memory>
+
+namespace vmkeep::executor {
+namespace {
+
+constexpr absl::Duration kEvery = absl::Seconds(15);
+constexpr absl::Duration kMergeFor = absl::Minutes(10);  // of one disk in one look
+
+std::string FilesOf(const std::vector<OverlayDisk>& overlays) {
+  return absl::StrJoin(
+      overlays, ", ", [](std::string* out, const OverlayDisk& disk) { out->append(disk.overlay); });
+}
+
+absl::Status BringHome(const MergeContext& context, const BackupData& data) {
+  absl::Status status;
+  for (const OverlayDisk& disk : data.overlays) status.Update(MergeDisk(context, disk));
+  VMKEEP_RETURN_IF_ERROR(status);
+  VMKEEP_RETURN_IF_ERROR(RestoreDefinition(context, data.vm, data.overlays));
+  return RemoveOverlays(context, data.overlays);
+}
+
+}  // namespace
+
+OverlayKeeper::OverlayKeeper(const Environment& env, TaskManager& tasks)
+    : env_(env), tasks_(tasks) {}
+
+void OverlayKeeper::Run() {
+  thread_ = std::jthread([this](const std::stop_token& stop) {
+    do {
+      Look(stop);
+    } while (env_.clock.WaitFor(kEvery, stop));
+  });
+}
+
+void OverlayKeeper::Look(const std::stop_token& stop) {
+  const absl::StatusOr<std::vector<VmSummary>> vms = env_.hypervisor.ListVms();
+  if (vms.ok() == unreachable_) {
+    unreachable_ = !vms.ok();
+    log::Warning(vms.ok() ? "hypervisor answers again" : "hypervisor does not answer",
+                 {{"host", env_.options.hostname}, {"error", vms.status().message()}});
+  }
+  if (!vms.ok()) return;
+  if (const auto stranded = env_.journal.Stranded(); stranded.ok()) {
+    for (const KnownTask& task : *stranded) Finish(task, stop);
+  }
+  for (const VmSummary& vm : *vms) {
+    std::vector<OverlayDisk> unknown;
+    for (const OverlayDisk& disk : vm.overlays) {
+      const std::string task = OverlayTask(disk.overlay);
+      if (tasks_.Lives(task)) continue;
+      const auto found = env_.journal.FindByOverlay(task);
+      if (found.ok() && !found->has_value()) unknown.push_back(disk);
+    }
+    if (!unknown.empty()) MergeUnknown(vm, unknown, stop);
+  }
+}
+
+void OverlayKeeper::Finish(const KnownTask& task, const std::stop_token& stop) {
+  const auto hold = tasks_.Hold(task.record.vm_uuid, "the merge of an earlier backup's overlays");
+  if (hold == nullptr) return;
+  const absl::Status status = BringHome({env_.hypervisor, env_.clock, kMergeFor, stop}, task.data);
+  if (status.ok()) {
+    log::Info("VM is off the overlays of an earlier backup",
+              {{"backup", task.record.backup_id}, {"vm", task.record.vm_uuid}});
+    if (const absl::Status kept = env_.journal.ForgetOverlays(task.record.task); !kept.ok()) {
+      log::Warning("journal not written", {{"error", kept.message()}});
+    }
+  } else if (FirstTime(task.record.task.ToString())) {
+    log::Error("ALERT: overlays of an earlier backup are not merged: look at the VM and the files",
+               {{"backup", task.record.backup_id},
+                {"vm", task.record.vm_uuid},
+                {"files", FilesOf(task.data.overlays)},
+                {"error", status.message()}});
+  }
+}
+
+void OverlayKeeper::MergeUnknown(const VmSummary& vm, const std::vector<OverlayDisk>& overlays,
+                                 const std::stop_token& stop) {
+  const auto hold = tasks_.Hold(vm.uuid, "the merge of an overlay that no journal knows");
+  if (hold == nullptr) return;
+  const MergeContext context{env_.hypervisor, env_.clock, kMergeFor, stop};
+  absl::Status status;
+  for (const OverlayDisk& disk : overlays) status.Update(MergeDisk(context, disk));
+  // The definition of a VM that is off stays on the overlay: only a journal knows what it was.
+  if (!FirstTime(FilesOf(overlays))) return;
+  log::Error(
+      "ALERT: an overlay that no journal knows; merged by its name, nothing was unlinked: "
+      "check the VM, then remove the files",
+      {{"vm", vm.uuid},
+       {"name", vm.name},
+       {"files", FilesOf(overlays)},
+       {"result", status.ok() ? "merged" : status.message()}});
+}
+
+}  // namespace vmkeep::executor

@@ -1,0 +1,87 @@
+#include "executor/task/preflight.h"
+
+#include "common/status_macros.h"
+#include "executor/hypervisor/errors.h"
+#include "executor/task/errors.h"
+#include "executor/task/host_space.h"
+#include "executor/task/worker_job.h"
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace vmkeep::executor {
+namespace {
+
+// Targets become parts of file names.
+bool IsSafeTarget(const std::string& target) {
+  return !target.empty() && target.size() <= 32 &&
+         std::all_of(target.begin(), target.end(),
+                     [](unsigned char c) { return absl::ascii_isalnum(c); });
+}
+
+absl::Status CheckDescription(const VmDescription& vm) {
+  if (vm.disks.empty()) {
+    return error::CannotBackUp(vm.name, "it has no disk that can be copied; see excluded disks");
+  }
+  for (const Disk& disk : vm.disks) {
+    if (!IsSafeTarget(disk.target) || (disk.format != "raw" && disk.format != "qcow2")) {
+      return error::CannotBackUp(
+          vm.name, absl::StrCat("disk \"", disk.target, "\" of format \"", disk.format,
+                                "\" is none that vmkeep knows: raw and qcow2 images are copied"));
+    }
+    VMKEEP_RETURN_IF_ERROR(CheckSameFile(disk));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckRepository(const Environment& env, const TaskRecord& record, int64_t needed,
+                             const std::stop_token& stop) {
+  worker::v1::Request request;
+  VMKEEP_ASSIGN_OR_RETURN(*request.mutable_probe()->mutable_repository(),
+                          RepositoryOf(env.options, record.slot, record.repository_id));
+  VMKEEP_ASSIGN_OR_RETURN(
+      const worker::v1::Result result,
+      RunJob(env, request, record.repository_id, {.deadline = env.options.probe_deadline}, stop));
+  if (result.probe().id() != record.repository_id) {
+    return error::RepositoryMismatch(record.slot, record.repository_id, result.probe().id());
+  }
+  if (result.probe().free_bytes() < needed) {
+    return error::RepositoryFull(record.slot, needed, result.probe().free_bytes());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckSameFile(const Disk& disk) {
+  struct stat found = {};
+  if (stat(disk.source.c_str(), &found) != 0 || found.st_dev != disk.dev ||
+      found.st_ino != disk.ino) {
+    return error::DiskChanged(disk.target, disk.source);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<BackupData> Preflight(const Environment& env, const TaskRecord& record,
+                                     const std::stop_token& stop) {
+  BackupData data;
+  VMKEEP_ASSIGN_OR_RETURN(data.vm, env.hypervisor.Describe(record.vm_uuid));
+  VMKEEP_RETURN_IF_ERROR(CheckDescription(data.vm));
+  int64_t data_bytes = 0;
+  for (const Disk& disk : data.vm.disks) {
+    data_bytes += disk.data_bytes;
+    data.overlays.push_back({record.vm_uuid, disk.target, disk.source, disk.format,
+                             OverlayPath(disk.source, record.task.id)});
+  }
+  VMKEEP_RETURN_IF_ERROR(CheckRepository(env, record, data_bytes, stop));
+  VMKEEP_RETURN_IF_ERROR(
+      CheckRooms(RoomsOf(data.vm.disks, env.options.overlay_reserve_bytes), 1.0, env.free_space));
+  VMKEEP_RETURN_IF_ERROR(env.journal.PutPreflight(record.task, data.vm, data.overlays));
+  return data;
+}
+
+}  // namespace vmkeep::executor

@@ -1,0 +1,24 @@
+#ifndef VMKEEP_EXECUTOR_TASK_PREFLIGHT_H_
+#define VMKEEP_EXECUTOR_TASK_PREFLIGHT_H_
+
+#include "executor/task/environment.h"
+#include "executor/task/journal/records.h"
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include <stop_token>
+
+namespace vmkeep::executor {
+
+// Step 1 of a backup: looks at everything, changes nothing. The VM can be backed up, the repository
+// is the right one and has room, the host has room for the overlays. The answer is in the journal.
+absl::StatusOr<BackupData> Preflight(const Environment& env, const TaskRecord& record,
+                                     const std::stop_token& stop);
+
+// The disk's image is the file that was described. ABORTED, DISK_CHANGED.
+absl::Status CheckSameFile(const Disk& disk);
+
+}  // namespace vmkeep::executor
+
+#endif  // VMKEEP_EXECUTOR_TASK_PREFLIGHT_H_

@@ -1,0 +1,147 @@
+#include "executor/task/repositories.h"
+
+#include "common/error.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "common/uuid.h"
+#include "executor/task/backup_manifest.h"
+#include "executor/task/worker_job.h"
+
+#include <cstdlib>
+#include <utility>
+
+namespace vmkeep::executor {
+namespace {
+
+using ::vmkeep::v1::Repository;
+
+constexpr absl::Duration kEvery = absl::Seconds(60);
+
+// Free space moves all the time: a hundredth of the whole is news.
+bool IsNews(const Repository& before, const Repository& now) {
+  return before.id() != now.id() || before.health() != now.health() ||
+         before.message() != now.message() || before.total_bytes() != now.total_bytes() ||
+         std::llabs(before.free_bytes() - now.free_bytes()) * 100 > now.total_bytes();
+}
+
+}  // namespace
+
+Repositories::Repositories(const Environment& env, std::function<void()> changed)
+    : env_(env), changed_(std::move(changed)) {
+  for (const auto& [slot, path] : env_.options.repositories) {
+    Repository unknown;
+    unknown.set_slot(slot);
+    unknown.set_path(path);
+    unknown.set_message("not probed yet");
+    found_[slot] = unknown;
+  }
+}
+
+void Repositories::Run() {
+  for (const auto& [slot, path] : env_.options.repositories) {
+    threads_.emplace_back(
+        [this, slot = slot](const std::stop_token& stop) { ProbeLoop(slot, stop); });
+  }
+}
+
+std::vector<Repository> Repositories::List() {
+  std::vector<Repository> list;
+  MutexLock lock(&mu_);
+  for (const auto& [slot, repository] : found_) list.push_back(repository);
+  return list;
+}
+
+void Repositories::Refresh() {
+  std::map<int, std::stop_source> naps;
+  {
+    MutexLock lock(&mu_);
+    naps = naps_;
+  }
+  for (auto& [slot, nap] : naps) nap.request_stop();
+}
+
+absl::StatusOr<Repository> Repositories::Init(int slot, bool allow_plain_directory,
+                                              const std::stop_token& stop) {
+  worker::v1::Request request;
+  worker::v1::InitRepository& init = *request.mutable_init_repository();
+  VMKEEP_ASSIGN_OR_RETURN(*init.mutable_repository(), RepositoryOf(env_.options, slot, NewUuid4()));
+  init.set_allow_plain_directory(allow_plain_directory);
+  const absl::StatusOr<worker::v1::Result> result =
+      env_.worker.Run(request, env_.options.probe_deadline, absl::InfiniteDuration(), stop, {});
+  VMKEEP_RETURN_IF_ERROR(result.status());
+  const Repository found = ToRepository(slot, result);
+  Note(found);
+  return found;
+}
+
+void Repositories::ProbeLoop(int slot, const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    std::stop_source nap;
+    {
+      MutexLock lock(&mu_);
+      naps_[slot] = nap;
+    }
+    Probe(slot, stop);
+    const std::stop_callback forward(stop, [&nap] { nap.request_stop(); });
+    env_.clock.WaitFor(kEvery, nap.get_token());
+  }
+}
+
+void Repositories::Probe(int slot, const std::stop_token& stop) {
+  worker::v1::Request request;
+  absl::StatusOr<worker::v1::Repository> repository = RepositoryOf(env_.options, slot, "");
+  if (!repository.ok()) return;
+  *request.mutable_probe()->mutable_repository() = *std::move(repository);
+  const absl::StatusOr<worker::v1::Result> result =
+      env_.worker.Run(request, env_.options.probe_deadline, absl::InfiniteDuration(), stop, {});
+  if (stop.stop_requested()) return;
+  const Repository found = ToRepository(slot, result);
+  Note(found);
+  if (found.health() == Repository::HEALTHY) RemoveLeftovers(found, stop);
+}
+
+void Repositories::Note(const Repository& found) {
+  bool news = false;
+  {
+    MutexLock lock(&mu_);
+    Repository& known = found_[found.slot()];
+    news = IsNews(known, found);
+    known = found;
+  }
+  if (news) changed_();
+}
+
+Repository Repositories::ToRepository(int slot, const absl::StatusOr<worker::v1::Result>& result) {
+  Repository repository;
+  repository.set_slot(slot);
+  repository.set_path(env_.options.repositories.at(slot));
+  *repository.mutable_probe_time() = ToTimestamp(env_.clock.Now());
+  if (result.ok()) {
+    repository.set_id(result->probe().id());
+    repository.set_total_bytes(result->probe().total_bytes());
+    repository.set_free_bytes(result->probe().free_bytes());
+    repository.set_health(Repository::HEALTHY);
+    return repository;
+  }
+  repository.set_message(std::string(result.status().message()));
+  repository.set_health(ErrorReason(result.status()) == "REPOSITORY_MARKER_ABSENT"
+                            ? Repository::UNINITIALIZED
+                            : Repository::ILL);
+  return repository;
+}
+
+void Repositories::RemoveLeftovers(const Repository& repository, const std::stop_token& stop) {
+  const absl::StatusOr<std::vector<TaskRecord>> leftovers = env_.journal.Leftovers();
+  if (!leftovers.ok()) return;
+  for (const TaskRecord& record : *leftovers) {
+    if (record.slot != repository.slot() || record.repository_id != repository.id()) continue;
+    absl::Status status = DiscardIncoming(env_, record, stop);
+    if (status.ok()) status = env_.journal.ForgetFiles(record.task);
+    log::Info("files of a failed task", {{"backup", record.backup_id},
+                                         {"task", record.task.ToString()},
+                                         {"result", status.ok() ? "removed" : status.message()}});
+    if (!status.ok()) return;
+  }
+}
+
+}  // namespace vmkeep::executor

@@ -1,0 +1,56 @@
+#ifndef VMKEEP_EXECUTOR_TASK_REPOSITORIES_H_
+#define VMKEEP_EXECUTOR_TASK_REPOSITORIES_H_
+
+#include "common/mutex.h"
+#include "executor/task/environment.h"
+#include "vmkeep/v1/inventory.pb.h"
+
+#include "absl/status/statusor.h"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace vmkeep::executor {
+
+// What the repositories of this host look like, as a worker last saw them. A thread per repository
+// probes it at the start, every minute, and when asked; so a hung mount blocks neither a caller nor
+// the other repository. A healthy probe also removes what failed tasks could not. Thread-safe.
+class Repositories {
+ public:
+  // `changed` is called from a probing thread when a repository is not as it was.
+  Repositories(const Environment& env, std::function<void()> changed);
+
+  void Run();  // starts probing
+
+  // At once, from memory.
+  std::vector<::vmkeep::v1::Repository> List() ABSL_LOCKS_EXCLUDED(mu_);
+  // Asks for a probe of all, soon.
+  void Refresh() ABSL_LOCKS_EXCLUDED(mu_);
+  // Writes the marker, or finds the one that is there. Blocks, within the probe's deadline.
+  absl::StatusOr<::vmkeep::v1::Repository> Init(int slot, bool allow_plain_directory,
+                                                const std::stop_token& stop);
+
+ private:
+  void ProbeLoop(int slot, const std::stop_token& stop);
+  void Probe(int slot, const std::stop_token& stop);
+  // Keeps what was found, tells when it is news.
+  void Note(const ::vmkeep::v1::Repository& found) ABSL_LOCKS_EXCLUDED(mu_);
+  ::vmkeep::v1::Repository ToRepository(int slot, const absl::StatusOr<worker::v1::Result>& result);
+  void RemoveLeftovers(const ::vmkeep::v1::Repository& repository, const std::stop_token& stop);
+
+  const Environment& env_;
+  const std::function<void()> changed_;
+  Mutex mu_;
+  std::map<int, ::vmkeep::v1::Repository> found_ ABSL_GUARDED_BY(mu_);
+  std::map<int, std::stop_source> naps_ ABSL_GUARDED_BY(mu_);  // ended by Refresh()
+  std::vector<std::jthread> threads_;                          // last: they use the rest
+};
+
+}  // namespace vmkeep::executor
+
+#endif  // VMKEEP_EXECUTOR_TASK_REPOSITORIES_H_

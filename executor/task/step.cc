@@ -1,0 +1,56 @@
+#include "executor/task/step.h"
+
+#include <array>
+
+namespace vmkeep::executor {
+namespace {
+
+using enum StepKind;
+using enum StepClass;
+
+// In the order of StepKind. Merge and check are the safe direction: idempotent, and found from the
+// overlay's name.
+constexpr std::array<StepRule, 9> kRules = {{
+    {kPreflight, "preflight", kForward, /*stoppable=*/true, /*past_return=*/false,
+     /*needs_journal=*/true, "PREFLIGHT"},
+    {kSnapshot, "snapshot", kForward, false, false, true, "SNAPSHOTTING"},
+    {kCopy, "copy", kForward, true, false, true, "COPYING"},
+    {kMerge, "merge", kAlways, false, false, false, "MERGING"},
+    {kCheck, "check", kAlways, false, false, false, "MERGING"},
+    {kRemoveOverlay, "remove_overlay", kAlways, false, false, true, "MERGING"},
+    {kPublish, "publish", kForward, false, true, true, "PUBLISHING"},
+    {kDiscard, "discard", kOnAbort, false, false, true, "REMOVING"},
+    {kScrub, "scrub", kForward, false, true, true, "REMOVING"},
+}};
+
+}  // namespace
+
+const StepRule& RuleOf(StepKind kind) { return kRules[static_cast<size_t>(kind)]; }
+
+std::optional<StepKind> StepKindNamed(absl::string_view name) {
+  for (const StepRule& rule : kRules) {
+    if (rule.name == name) return rule.kind;
+  }
+  return std::nullopt;
+}
+
+absl::string_view TaskKindName(TaskKind kind) {
+  return kind == TaskKind::kBackup ? "backup" : "scrub";
+}
+
+std::optional<TaskKind> TaskKindNamed(absl::string_view name) {
+  if (name == "backup") return TaskKind::kBackup;
+  if (name == "scrub") return TaskKind::kScrub;
+  return std::nullopt;
+}
+
+std::vector<Step> StepsOf(TaskKind kind, const std::vector<std::string>& disks) {
+  if (kind == TaskKind::kScrub) return {{StepKind::kScrub, ""}};
+  std::vector<Step> steps = {{kPreflight, ""}, {kSnapshot, ""}};
+  for (const std::string& disk : disks) steps.push_back({kCopy, disk});
+  for (const std::string& disk : disks) steps.push_back({kMerge, disk});
+  for (StepKind last : {kCheck, kRemoveOverlay, kPublish, kDiscard}) steps.push_back({last, ""});
+  return steps;
+}
+
+}  // namespace vmkeep::executor

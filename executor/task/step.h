@@ -1,0 +1,67 @@
+#ifndef VMKEEP_EXECUTOR_TASK_STEP_H_
+#define VMKEEP_EXECUTOR_TASK_STEP_H_
+
+#include "absl/strings/string_view.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+// A task is a list of steps: plain data that is journalled, printed and walked by Advance()
+// (advance.h).
+namespace vmkeep::executor {
+
+enum class TaskKind { kBackup, kScrub };
+
+enum class StepKind {
+  kPreflight,
+  kSnapshot,
+  kCopy,   // one per disk
+  kMerge,  // one per disk
+  kCheck,
+  kRemoveOverlay,
+  kPublish,
+  kDiscard,
+  kScrub,
+};
+
+// When a step runs.
+enum class StepClass {
+  kForward,  // only while nothing failed and nobody cancelled
+  kAlways,   // once the snapshot was begun, whatever happened: the safe direction
+  kOnAbort,  // only after a failure or a cancel
+};
+
+enum class StepStatus { kPending, kRunning, kDone, kFailed };
+
+struct Step {
+  StepKind kind = StepKind::kPreflight;
+  std::string target;  // the disk of a copy or a merge, else empty
+  StepStatus status = StepStatus::kPending;
+
+  friend bool operator==(const Step&, const Step&) = default;
+};
+
+// What holds for every step of a kind.
+struct StepRule {
+  StepKind kind;
+  absl::string_view name;  // as on the wire and in the journal
+  StepClass step_class;
+  bool stoppable;      // ends early, soon after it was asked to
+  bool past_return;    // a cancel or a stop comes too late: it is finished, and run again after a
+                       // restart
+  bool needs_journal;  // does not begin before its intent is on the disk
+  absl::string_view phase;  // of vmkeep.v1.Progress
+};
+const StepRule& RuleOf(StepKind kind);
+std::optional<StepKind> StepKindNamed(absl::string_view name);
+
+absl::string_view TaskKindName(TaskKind kind);
+std::optional<TaskKind> TaskKindNamed(absl::string_view name);
+
+// The steps of a task; `disks` are the targets, known once the preflight is done.
+std::vector<Step> StepsOf(TaskKind kind, const std::vector<std::string>& disks);
+
+}  // namespace vmkeep::executor
+
+#endif  // VMKEEP_EXECUTOR_TASK_STEP_H_

@@ -1,0 +1,63 @@
+#ifndef VMKEEP_EXECUTOR_TASK_STEP_RUNNER_H_
+#define VMKEEP_EXECUTOR_TASK_STEP_RUNNER_H_
+
+#include "executor/task/environment.h"
+#include "executor/task/host_space.h"
+#include "executor/task/journal/records.h"
+#include "executor/task/merge.h"
+#include "executor/task/progress_meter.h"
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+namespace vmkeep::executor {
+
+// Carries the steps of one task out, in the task's thread, through the hypervisor and the worker.
+// Knows nothing of the order of steps. Not thread-safe.
+class StepRunner {
+ public:
+  // `data` is what the journal has of the task.
+  StepRunner(const Environment& env, const TaskRecord& record, BackupData data,
+             ProgressMeter::Emit emit);
+
+  // Runs `state.steps[step]`; blocks until it is done or failed. `stop` ends a step that is
+  // stoppable soon, and any other at its next wait.
+  absl::Status Run(const TaskState& state, int step, const std::stop_token& stop);
+  void Thaw(const std::stop_token& stop);
+
+  // The targets, known after the preflight.
+  std::vector<std::string> disks() const;
+  std::optional<SnapshotResult> snapshot() const { return data_.snapshot; }
+  // Set after the publish.
+  const std::optional<v1::BackupResult>& result() const { return result_; }
+
+ private:
+  absl::Status RunPreflight(const std::stop_token& stop);
+  absl::Status RunSnapshot();
+  absl::Status RunCopy(const std::string& target, const std::stop_token& stop);
+  absl::Status RunMerge(const std::string& target, const std::stop_token& stop);
+  absl::Status RunPublish(const std::stop_token& stop);
+  absl::Status RunDiscard(const TaskState& state, const std::stop_token& stop);
+  absl::Status RunScrub(const std::stop_token& stop);
+
+  MergeContext Merging(const std::stop_token& stop) const;
+  int IndexOf(const std::string& target) const;
+  absl::Duration CopyDeadline() const;
+  void Enter(::vmkeep::v1::Progress::Phase phase, int disk = 0);
+
+  const Environment& env_;
+  const TaskRecord record_;
+  BackupData data_;
+  ProgressMeter progress_;
+  std::optional<absl::Duration> copies_began_;
+  std::optional<v1::BackupResult> result_;
+};
+
+}  // namespace vmkeep::executor
+
+#endif  // VMKEEP_EXECUTOR_TASK_STEP_RUNNER_H_

@@ -1,0 +1,49 @@
+#ifndef VMKEEP_EXECUTOR_TASK_WORKER_JOB_H_
+#define VMKEEP_EXECUTOR_TASK_WORKER_JOB_H_
+
+#include "executor/task/environment.h"
+#include "executor/task/journal/records.h"
+#include "vmkeep/worker/v1/worker.pb.h"
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+#include <functional>
+#include <stop_token>
+#include <string>
+
+// One job of a worker, with the process in the journal as long as it may live.
+namespace vmkeep::executor {
+
+struct JobLimits {
+  absl::Duration deadline;
+  absl::Duration stall = absl::InfiniteDuration();  // of a copy
+};
+using OnProgress = std::function<void(const worker::v1::Progress&)>;
+
+// The repository of a slot, as the worker must find it. FAILED_PRECONDITION,
+// REPOSITORY_NOT_CONFIGURED.
+absl::StatusOr<worker::v1::Repository> RepositoryOf(const TaskOptions& options, int slot,
+                                                    const std::string& id);
+
+absl::StatusOr<worker::v1::Result> RunJob(const Environment& env,
+                                          const worker::v1::Request& request,
+                                          const std::string& repository_id, const JobLimits& limits,
+                                          const std::stop_token& stop,
+                                          const OnProgress& on_progress = nullptr);
+
+// Removes what a task may have left in .incoming/.
+absl::Status DiscardIncoming(const Environment& env, const TaskRecord& record,
+                             const std::stop_token& stop);
+// Removes the backup's published folder. Absent is OK.
+absl::Status ScrubPublished(const Environment& env, const TaskRecord& record,
+                            const std::stop_token& stop);
+
+// Ends the workers that a crash of ours left running. They lost their stdin and end by themselves,
+// unless they hang.
+void EndLeftoverWorkers(Journal& journal);
+
+}  // namespace vmkeep::executor
+
+#endif  // VMKEEP_EXECUTOR_TASK_WORKER_JOB_H_

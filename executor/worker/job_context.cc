@@ -1,0 +1,53 @@
+#include "executor/worker/job_context.h"
+
+#include "executor/worker/errors.h"
+
+namespace vmkeep::worker {
+
+bool JobContext::Cancel() {
+  MutexLock lock(&mu_);
+  if (committing_) return false;
+  cancelled_ = true;
+  return true;
+}
+
+absl::Status JobContext::CheckCancelled() const {
+  return cancelled_ ? error::Cancelled() : absl::OkStatus();
+}
+
+absl::Status JobContext::BeginCommit() {
+  MutexLock lock(&mu_);
+  if (cancelled_) return error::Cancelled();
+  committing_ = true;
+  return absl::OkStatus();
+}
+
+void JobContext::SetTotal(int64_t total_bytes) {
+  v1::Progress line;
+  {
+    MutexLock lock(&mu_);
+    progress_.set_bytes_total(total_bytes);
+    next_line_ = clock_.Monotonic() + kProgressInterval;
+    line = progress_;
+  }
+  moves_ = 0;
+  sink_(line);
+}
+
+void JobContext::AddProgress(int64_t bytes, int64_t holes) {
+  AddMove();
+  v1::Progress line;
+  {
+    MutexLock lock(&mu_);
+    progress_.set_bytes_done(progress_.bytes_done() + bytes);
+    progress_.set_bytes_holes(progress_.bytes_holes() + holes);
+    const absl::Duration now = clock_.Monotonic();
+    const bool done = progress_.bytes_done() == progress_.bytes_total();
+    if (now < next_line_ && !done) return;
+    next_line_ = now + kProgressInterval;
+    line = progress_;
+  }
+  sink_(line);
+}
+
+}  // namespace vmkeep::worker

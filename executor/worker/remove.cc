@@ -1,0 +1,73 @@
+#include "executor/worker/remove.h"
+
+#include "common/error.h"
+#include "common/fs/files.h"
+#include "common/status_macros.h"
+#include "common/uuid.h"
+#include "executor/worker/repository.h"
+
+#include "absl/strings/str_cat.h"
+
+#include <optional>
+#include <string>
+
+namespace vmkeep::worker {
+namespace {
+
+absl::StatusOr<bool> RemoveAndFlush(const fs::Fd& parent, const std::string& name) {
+  VMKEEP_ASSIGN_OR_RETURN(const bool existed, fs::RemoveTree(parent, name));
+  // Flushed when there was nothing too: a killed run may have removed it without.
+  VMKEEP_RETURN_IF_ERROR(fs::Sync(parent, name));
+  return existed;
+}
+
+absl::StatusOr<bool> ScrubBackup(const RepositoryRoot& root, const v1::Scrub& job,
+                                 JobContext* context) {
+  VMKEEP_ASSIGN_OR_RETURN(const fs::Fd scrub, root.Scrub());
+  VMKEEP_ASSIGN_OR_RETURN(const std::optional<fs::Fd> vm, root.FindVm(job.vm_uuid()));
+  const std::string away = absl::StrCat(job.vm_uuid(), ".", job.backup_id());
+  VMKEEP_ASSIGN_OR_RETURN(const bool left_over, RemoveAndFlush(scrub, away));
+  if (!vm) return left_over;
+  VMKEEP_ASSIGN_OR_RETURN(const bool published, fs::Exists(*vm, job.backup_id()));
+  if (!published) {
+    VMKEEP_RETURN_IF_ERROR(fs::Sync(*vm, job.vm_uuid()));
+    VMKEEP_RETURN_IF_ERROR(root.RemoveVmIfEmpty(job.vm_uuid()));
+    return left_over;
+  }
+  VMKEEP_RETURN_IF_ERROR(context->CheckCancelled());
+  // First out of sight in one step: nobody ever sees half a backup.
+  VMKEEP_RETURN_IF_ERROR(fs::Rename(*vm, job.backup_id(), scrub, away));
+  VMKEEP_RETURN_IF_ERROR(fs::Sync(*vm, job.vm_uuid()));
+  VMKEEP_RETURN_IF_ERROR(fs::Sync(scrub, ".scrub"));
+  VMKEEP_RETURN_IF_ERROR(RemoveAndFlush(scrub, away).status());
+  VMKEEP_RETURN_IF_ERROR(root.RemoveVmIfEmpty(job.vm_uuid()));
+  return true;
+}
+
+v1::RemoveResult ToResult(bool existed) {
+  v1::RemoveResult result;
+  result.set_existed(existed);
+  return result;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::RemoveResult> Discard(const v1::Discard& job) {
+  VMKEEP_RETURN_IF_ERROR(CheckIncomingName(job.incoming()));
+  VMKEEP_ASSIGN_OR_RETURN(const RepositoryRoot root, RepositoryRoot::Open(job.repository()));
+  VMKEEP_ASSIGN_OR_RETURN(const fs::Fd incoming, root.Incoming());
+  const absl::StatusOr<bool> existed = RemoveAndFlush(incoming, job.incoming());
+  if (!existed.ok()) return root.Wrap(existed.status());
+  return ToResult(*existed);
+}
+
+absl::StatusOr<v1::RemoveResult> Scrub(const v1::Scrub& job, JobContext* context) {
+  if (!IsUuid(job.vm_uuid())) return InvalidArgument("vm_uuid", "must be a UUID in lower case");
+  if (!IsUuid(job.backup_id())) return InvalidArgument("backup_id", "must be a UUID in lower case");
+  VMKEEP_ASSIGN_OR_RETURN(const RepositoryRoot root, RepositoryRoot::Open(job.repository()));
+  const absl::StatusOr<bool> existed = ScrubBackup(root, job, context);
+  if (!existed.ok()) return root.Wrap(existed.status());
+  return ToResult(*existed);
+}
+
+}  // namespace vmkeep::worker

@@ -1,0 +1,82 @@
+#ifndef VMKEEP_TESTS_UNIT_TASK_FAKE_WORKER_H_
+#define VMKEEP_TESTS_UNIT_TASK_FAKE_WORKER_H_
+
+#include "common/mutex.h"
+#include "executor/worker_client/worker_client.h"
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace vmkeep::executor::test {
+
+// A worker without a process or a repository: every job succeeds, unless the test says otherwise.
+// Thread-safe once the hooks are set.
+class FakeWorker final : public Worker {
+ public:
+  int64_t free_bytes = int64_t{1} << 40;
+  std::function<void()> on_probe;
+  std::function<absl::Status(const std::stop_token&)> on_copy;
+  std::function<absl::Status()> on_publish;
+  std::function<absl::Status()> on_discard;
+
+  std::vector<std::string> jobs() {
+    MutexLock lock(&mu_);
+    return jobs_;
+  }
+
+  absl::StatusOr<worker::v1::Result> Run(const worker::v1::Request& request, absl::Duration,
+                                         absl::Duration, const std::stop_token& stop,
+                                         const Hooks&) override {
+    using Job = worker::v1::Request::JobCase;
+    worker::v1::Result result;
+    absl::Status status;
+    switch (request.job_case()) {
+      case Job::kProbe:
+        Note("probe");
+        if (on_probe) on_probe();
+        result.mutable_probe()->set_id(request.probe().repository().id());
+        result.mutable_probe()->set_free_bytes(free_bytes);
+        break;
+      case Job::kCopy:
+        Note("copy " + request.copy().file());
+        if (on_copy) status = on_copy(stop);
+        result.mutable_copy()->set_file_bytes(1 << 20);
+        break;
+      case Job::kPublish:
+        Note("publish");
+        if (on_publish) status = on_publish();
+        result.mutable_publish()->set_manifest_sha256("00");
+        break;
+      case Job::kDiscard:
+        Note("discard");
+        if (on_discard) status = on_discard();
+        result.mutable_remove();
+        break;
+      case Job::kScrub:
+        Note("scrub");
+        result.mutable_remove();
+        break;
+      default:
+        status = absl::UnimplementedError("no such job");
+    }
+    if (!status.ok()) return status;
+    return result;
+  }
+
+ private:
+  void Note(const std::string& job) {
+    MutexLock lock(&mu_);
+    jobs_.push_back(job);
+  }
+
+  Mutex mu_;
+  std::vector<std::string> jobs_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace vmkeep::executor::test
+
+#endif  // VMKEEP_TESTS_UNIT_TASK_FAKE_WORKER_H_

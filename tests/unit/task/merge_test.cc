@@ -1,0 +1,159 @@
+#include "executor/task/merge.h"
+
+#include "common/error.h"
+#include "executor/hypervisor/errors.h"
+#include "tests/support/status_matchers.h"
+#include "tests/unit/task/scripted_hypervisor.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace vmkeep::executor {
+namespace {
+
+using ::testing::_;
+using ::testing::HasSubstr;
+using ::testing::InSequence;
+using ::testing::NiceMock;
+using ::testing::Return;
+using ::testing::StrictMock;
+using ::vmkeep::test::HasReason;
+using ::vmkeep::test::IsOk;
+using ::vmkeep::test::StatusIs;
+
+MergeStatus At(MergePhase phase, int64_t done = 0, int64_t total = 0) {
+  return {phase, done, total};
+}
+
+class MergeTest : public ::testing::Test {
+ protected:
+  MergeContext Context() { return {hypervisor_, clock_, absl::Minutes(10), stop_.get_token()}; }
+
+  StrictMock<test::MockHypervisor> hypervisor_;
+  test::JumpingClock clock_;
+  std::stop_source stop_;
+  const OverlayDisk disk_{"vm", "vda", "/d/a.raw", "raw", "/d/a.raw.vmkeep-t.qcow2"};
+};
+
+TEST_F(MergeTest, LiveMergeStartsIsWatchedAndPivots) {
+  InSequence order;
+  EXPECT_CALL(hypervisor_, GetMergeStatus).WillOnce(Return(At(MergePhase::kNone, 0, 9)));
+  EXPECT_CALL(hypervisor_, StartMerge).WillOnce(Return(absl::OkStatus()));
+  EXPECT_CALL(hypervisor_, GetMergeStatus).WillOnce(Return(At(MergePhase::kRunning, 5, 9)));
+  EXPECT_CALL(hypervisor_, GetMergeStatus).WillOnce(Return(At(MergePhase::kReady, 9, 9)));
+  EXPECT_CALL(hypervisor_, Pivot).WillOnce(Return(error::MergeNotReady("vda")));
+  EXPECT_CALL(hypervisor_, GetMergeStatus).WillOnce(Return(At(MergePhase::kReady, 9, 9)));
+  EXPECT_CALL(hypervisor_, Pivot).WillOnce(Return(absl::OkStatus()));
+  std::vector<int64_t> done;
+  EXPECT_THAT(MergeDisk(Context(), disk_,
+                        [&](const MergeStatus& status) { done.push_back(status.bytes_done); }),
+              IsOk());
+  EXPECT_THAT(done, ::testing::ElementsAre(0, 5, 9, 9));
+}
+
+TEST_F(MergeTest, MergedDiskIsLeftAlone) {
+  EXPECT_CALL(hypervisor_, GetMergeStatus).WillOnce(Return(At(MergePhase::kMerged)));
+  EXPECT_THAT(MergeDisk(Context(), disk_), IsOk());
+}
+
+TEST_F(MergeTest, VmThatIsOffIsCommittedOffline) {
+  EXPECT_CALL(hypervisor_, GetMergeStatus).WillOnce(Return(At(MergePhase::kOffline)));
+  EXPECT_CALL(hypervisor_, CommitOffline).WillOnce(Return(absl::OkStatus()));
+  EXPECT_THAT(MergeDisk(Context(), disk_), IsOk());
+}
+
+TEST_F(MergeTest, VmThatStartsUnderAnOfflineMergeIsMergedLive) {
+  InSequence order;
+  EXPECT_CALL(hypervisor_, GetMergeStatus).WillOnce(Return(At(MergePhase::kOffline)));
+  EXPECT_CALL(hypervisor_, CommitOffline)
+      .WillOnce(Return(error::HypervisorFailed("commit", "the image is locked")));
+  EXPECT_CALL(hypervisor_, GetMergeStatus).WillOnce(Return(At(MergePhase::kReady)));
+  EXPECT_CALL(hypervisor_, Pivot).WillOnce(Return(absl::OkStatus()));
+  EXPECT_THAT(MergeDisk(Context(), disk_), IsOk());
+}
+
+TEST_F(MergeTest, HypervisorThatIsGoneIsWaitedFor) {
+  int looks = 0;
+  EXPECT_CALL(hypervisor_, GetMergeStatus)
+      .WillRepeatedly([&](const OverlayDisk&) -> absl::StatusOr<MergeStatus> {
+        if (++looks <= 40) return error::HypervisorUnavailable("libvirtd restarts");
+        return At(MergePhase::kMerged);
+      });
+  EXPECT_THAT(MergeDisk(Context(), disk_), IsOk());
+  EXPECT_EQ(looks, 41);
+  EXPECT_EQ(clock_.waits(), 40) << "each look after a wait";
+}
+
+TEST_F(MergeTest, DeadlineSaysWhatWasInTheWay) {
+  EXPECT_CALL(hypervisor_, GetMergeStatus).WillRepeatedly(Return(At(MergePhase::kNone)));
+  EXPECT_CALL(hypervisor_, StartMerge)
+      .WillRepeatedly(Return(error::MergeFailed("vda", "no space left")));
+  const absl::Status status = MergeDisk(Context(), disk_);
+  EXPECT_THAT(status, HasReason("MERGE_DEADLINE"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no space left"));
+  EXPECT_GE(clock_.Monotonic(), absl::Minutes(10));
+  EXPECT_LE(clock_.Monotonic(), absl::Minutes(11));
+}
+
+TEST_F(MergeTest, MergeThatNeverConvergesEndsAtItsDeadline) {
+  EXPECT_CALL(hypervisor_, GetMergeStatus).WillRepeatedly(Return(At(MergePhase::kRunning, 1, 2)));
+  EXPECT_THAT(MergeDisk(Context(), disk_), HasReason("MERGE_DEADLINE"));
+}
+
+TEST_F(MergeTest, VmThatIsGoneIsNotWaitedFor) {
+  EXPECT_CALL(hypervisor_, GetMergeStatus).WillOnce(Return(error::VmNotFound("vm")));
+  EXPECT_THAT(MergeDisk(Context(), disk_), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(MergeTest, StopEndsTheWaitNotTheDeed) {
+  EXPECT_CALL(hypervisor_, GetMergeStatus).WillOnce(Return(At(MergePhase::kNone)));
+  EXPECT_CALL(hypervisor_, StartMerge).WillOnce(Return(absl::OkStatus()));
+  stop_.request_stop();
+  EXPECT_THAT(MergeDisk(Context(), disk_), HasReason("EXECUTOR_STOPPED"));
+}
+
+TEST_F(MergeTest, DefinitionIsPutBackAfterMergingOnceMoreWhatAStartTookBack) {
+  InSequence order;
+  EXPECT_CALL(hypervisor_, Restore)
+      .WillOnce(Return(error::VmOnOverlay("vm", {disk_.overlay}, "it was started")));
+  EXPECT_CALL(hypervisor_, GetMergeStatus).WillOnce(Return(At(MergePhase::kReady)));
+  EXPECT_CALL(hypervisor_, Pivot).WillOnce(Return(absl::OkStatus()));
+  EXPECT_CALL(hypervisor_, Restore).WillOnce(Return(absl::OkStatus()));
+  EXPECT_THAT(RestoreDefinition(Context(), {}, {disk_}), IsOk());
+}
+
+TEST_F(MergeTest, DefinitionThatStaysWrongIsGivenUp) {
+  EXPECT_CALL(hypervisor_, GetMergeStatus).WillRepeatedly(Return(At(MergePhase::kMerged)));
+  EXPECT_CALL(hypervisor_, Restore)
+      .WillRepeatedly(Return(error::VmOnOverlay("vm", {disk_.overlay}, "edited by hand")));
+  EXPECT_THAT(RestoreDefinition(Context(), {}, {disk_}), HasReason("VM_ON_OVERLAY"));
+}
+
+TEST_F(MergeTest, EveryOverlayIsTriedAndTheFirstErrorTold) {
+  OverlayDisk other = disk_;
+  other.target = "vdb";
+  EXPECT_CALL(hypervisor_, RemoveOverlay)
+      .WillOnce(Return(error::VmOnOverlay("vm", {disk_.overlay}, "named by another VM")))
+      .WillOnce(Return(absl::OkStatus()));
+  EXPECT_THAT(RemoveOverlays(Context(), {disk_, other}), HasReason("VM_ON_OVERLAY"));
+}
+
+TEST_F(MergeTest, ThawIsRepeatedWhileTheAgentComesBack) {
+  EXPECT_CALL(hypervisor_, Thaw(absl::string_view("vm")))
+      .WillOnce(Return(error::HypervisorUnavailable("not connected")))
+      .WillOnce(Return(error::HypervisorUnavailable("not connected")))
+      .WillOnce(Return(absl::OkStatus()));
+  ThawSurely(Context(), "vm");
+}
+
+TEST_F(MergeTest, ThawGivesUpAfterAMinuteSoThatTheMergeGoesOn) {
+  EXPECT_CALL(hypervisor_, Thaw).WillRepeatedly(Return(error::HypervisorUnavailable("hung")));
+  ThawSurely(Context(), "vm");
+  EXPECT_LT(clock_.Monotonic(), absl::Seconds(70));
+}
+
+}  // namespace
+}  // namespace vmkeep::executor

@@ -1,0 +1,339 @@
+#include "executor/task/task_manager.h"
+
+#include "common/error.h"
+#include "common/uuid.h"
+#include "executor/hypervisor/errors.h"
+#include "executor/hypervisor/sim/sim_hypervisor.h"
+#include "executor/hypervisor/sim/sim_setup.h"
+#include "executor/task/overlay_keeper.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+#include "tests/unit/task/fake_worker.h"
+#include "tests/unit/task/scripted_hypervisor.h"
+
+#include <SQLiteCpp/SQLiteCpp.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace vmkeep::executor {
+namespace {
+
+using ::testing::_;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::NiceMock;
+using ::testing::Not;
+using ::testing::SizeIs;
+using ::vmkeep::test::HasReason;
+using ::vmkeep::test::IsOk;
+using ::vmkeep::test::IsOkAndHolds;
+
+// Tasks on the simulated hypervisor, with a worker that does what the test says. The clock is the
+// machine's.
+class TaskManagerTest : public ::testing::Test {
+ protected:
+  TaskManagerTest() : sim_(folder_.path("vms")) {
+    std::filesystem::create_directory(folder_.path("vms"));
+    std::filesystem::create_directory(folder_.path("state"));
+    EXPECT_THAT(CreateSimVm(folder_.path("vms"), {"web-1", 2, 1 << 20}), IsOk());
+    hypervisor_.DelegateTo(sim_);
+    options_.repositories = {{1, "/not/touched/here"}};
+    options_.overlay_reserve_bytes = 1 << 20;
+    options_.merge_deadline = absl::Seconds(1);
+    Restart();
+  }
+
+  // As after a crash: what is in memory is gone.
+  void Restart() {
+    tasks_ = nullptr;
+    events_ = nullptr;
+    journal_ = nullptr;
+    auto opened = Journal::Open(folder_.path("state"), RealClock());
+    ASSERT_THAT(opened, IsOk());
+    journal_ = *std::move(opened);
+    env_ = std::make_unique<Environment>(
+        Environment{hypervisor_, worker_, *journal_, RealClock(), options_,
+                    [this](const std::string&) { return absl::StatusOr<int64_t>(free_.load()); }});
+    events_ = std::make_unique<EventLog>(*journal_, RealClock());
+    tasks_ = std::make_unique<TaskManager>(*env_, *events_, [] {});
+  }
+
+  TaskRecord NewRecord(TaskKind kind = TaskKind::kBackup) {
+    TaskRecord record;
+    record.task = {NewUuid7(RealClock().Now()), ++epoch_};
+    record.kind = kind;
+    record.backup_id = backup_id_;
+    record.vm_uuid = SimVmUuid("web-1");
+    record.slot = 1;
+    record.repository_id = kFakeRepository;
+    record.backup.set_backup_id(record.backup_id);
+    record.backup.set_vm_uuid(record.vm_uuid);
+    record.backup.set_repository(1);
+    record.backup.set_repository_id(record.repository_id);
+    record.accept_time = RealClock().Now();
+    return record;
+  }
+  TaskRecord Started(TaskKind kind = TaskKind::kBackup) {
+    TaskRecord record = NewRecord(kind);
+    EXPECT_THAT(tasks_->Start(record), IsOkAndHolds(false));
+    return record;
+  }
+  v1::TaskEnded End(const TaskRecord& record) {
+    v1::TaskEnded ended;
+    EXPECT_TRUE(Eventually([&] {
+      const auto events = journal_->EventsAfter(0, 1000);
+      if (!events.ok()) return false;
+      for (const v1::Event& event : *events) {
+        if (event.has_ended() && event.task().task_id() == record.task.id) ended = event.ended();
+      }
+      return ended.outcome() != v1::TaskEnded::OUTCOME_UNSPECIFIED;
+    }));
+    return ended;
+  }
+  static bool Eventually(const std::function<bool()>& holds) {
+    for (int i = 0; i < 2000 && !holds(); ++i) RealClock().WaitFor(absl::Milliseconds(10), {});
+    return holds();
+  }
+  std::vector<OverlayDisk> Overlays() { return sim_.ListVms()->front().overlays; }
+  int OverlayFiles() {
+    int count = 0;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_.path("vms"))) {
+      count += entry.path().string().find(".vmkeep-") != std::string::npos ? 1 : 0;
+    }
+    return count;
+  }
+  // Makes every write of a step to the journal fail, or heals it; through a connection of its own.
+  void BreakJournal(bool broken) {
+    SQLite::Database db(folder_.path("state/journal.db"), SQLite::OPEN_READWRITE);
+    db.setBusyTimeout(5000);
+    db.exec(broken ? "CREATE TRIGGER broken BEFORE INSERT ON step BEGIN SELECT RAISE(FAIL, "
+                     "'the disk is ill'); END"
+                   : "DROP TRIGGER broken");
+  }
+
+  const std::string backup_id_ = NewUuid7(RealClock().Now());
+  int64_t epoch_ = 0;
+  vmkeep::test::TempDir folder_;
+  SimHypervisor sim_;
+  NiceMock<test::BreakableHypervisor> hypervisor_;
+  test::FakeWorker worker_;
+  std::atomic<int64_t> free_ = int64_t{1} << 40;
+  TaskOptions options_;
+  static constexpr char kFakeRepository[] = "0190a5b0-0000-4000-8000-00000000000e";
+  std::unique_ptr<Journal> journal_;
+  std::unique_ptr<Environment> env_;
+  std::unique_ptr<EventLog> events_;
+  std::unique_ptr<TaskManager> tasks_;
+};
+
+TEST_F(TaskManagerTest, BackupAsksTheWorkerForEachJobOnce) {
+  EXPECT_EQ(End(Started()).outcome(), v1::TaskEnded::DONE);
+  EXPECT_THAT(worker_.jobs(),
+              ::testing::ElementsAre("probe", "copy disk-vda.raw", "copy disk-vdb.raw", "publish"));
+  EXPECT_EQ(OverlayFiles(), 0);
+}
+
+TEST_F(TaskManagerTest, RepositoryWithoutRoomFailsBeforeTheVmIsTouched) {
+  worker_.free_bytes = 1000;
+  const v1::TaskEnded ended = End(Started());
+  EXPECT_EQ(ended.failure().reason(), "REPOSITORY_FULL");
+  EXPECT_EQ(ended.failure().metadata().at("free_bytes"), "1000");
+  EXPECT_TRUE(ended.failure().retryable());
+  EXPECT_FALSE(ended.snapshot_taken());
+  EXPECT_THAT(worker_.jobs(), SizeIs(1)) << "nothing to discard";
+}
+
+TEST_F(TaskManagerTest, HostWithoutRoomForOverlaysFailsBeforeTheVmIsTouched) {
+  free_ = 1000;
+  const v1::TaskEnded ended = End(Started());
+  EXPECT_EQ(ended.failure().reason(), "OVERLAY_SPACE");
+  EXPECT_EQ(ended.failure().phase(), "PREFLIGHT");
+  EXPECT_FALSE(ended.snapshot_taken());
+}
+
+TEST_F(TaskManagerTest, WatermarkGivesTheCopyUpAndMerges) {
+  worker_.on_copy = [this](const std::stop_token& stop) -> absl::Status {
+    free_ = (1 << 20) / 2 - 1;  // the guest wrote a lot
+    Eventually([&] { return stop.stop_requested(); });
+    return MakeError(absl::StatusCode::kCancelled, "CANCELLED", "cancelled");
+  };
+  const v1::TaskEnded ended = End(Started());
+  EXPECT_EQ(ended.outcome(), v1::TaskEnded::FAILED);
+  EXPECT_EQ(ended.failure().reason(), "OVERLAY_SPACE");
+  EXPECT_EQ(ended.failure().phase(), "COPYING");
+  EXPECT_FALSE(ended.vm_on_overlay());
+  EXPECT_EQ(OverlayFiles(), 0);
+  EXPECT_EQ(worker_.jobs().back(), "discard");
+}
+
+TEST_F(TaskManagerTest, ReplacedDiskIsNotCopied) {
+  worker_.on_probe = [this] {
+    const std::string disk = folder_.path("vms/" + SimVmUuid("web-1") + "/vda.raw");
+    std::filesystem::copy_file(disk, disk + ".new");
+    std::filesystem::rename(disk + ".new", disk);
+  };
+  const v1::TaskEnded ended = End(Started());
+  EXPECT_EQ(ended.failure().reason(), "DISK_CHANGED");
+  EXPECT_EQ(OverlayFiles(), 0);
+}
+
+TEST_F(TaskManagerTest, PublishWithoutAClearAnswerIsAskedAgain) {
+  int asked = 0;
+  worker_.on_publish = [&]() -> absl::Status {
+    return ++asked == 1 ? MakeError(absl::StatusCode::kUnavailable, "WORKER_DIED", "died")
+                        : absl::OkStatus();
+  };
+  EXPECT_EQ(End(Started()).outcome(), v1::TaskEnded::DONE);
+  EXPECT_EQ(asked, 2);
+}
+
+TEST_F(TaskManagerTest, PublishThatFailsLeavesNothingBehindPublishedOrNot) {
+  worker_.on_publish = [] {
+    return MakeError(absl::StatusCode::kResourceExhausted, "REPOSITORY_FULL", "full");
+  };
+  const v1::TaskEnded ended = End(Started());
+  EXPECT_EQ(ended.failure().phase(), "PUBLISHING");
+  const std::vector<std::string> jobs = worker_.jobs();
+  ASSERT_GE(jobs.size(), 2u);
+  EXPECT_EQ(jobs[jobs.size() - 2], "discard");
+  EXPECT_EQ(jobs.back(), "scrub");
+}
+
+TEST_F(TaskManagerTest, MergeDoesNotWaitForTheJournal) {
+  worker_.on_copy = [this](const std::stop_token&) {
+    BreakJournal(true);
+    return absl::DataLossError("a bad sector");
+  };
+  const TaskRecord record = Started();
+  EXPECT_TRUE(Eventually([this] { return worker_.jobs().size() >= 2 && Overlays().empty(); }));
+  EXPECT_GT(OverlayFiles(), 0) << "unlinking waits for it";
+  BreakJournal(false);
+  const v1::TaskEnded ended = End(record);
+  EXPECT_EQ(ended.outcome(), v1::TaskEnded::FAILED);
+  EXPECT_EQ(ended.failure().phase(), "COPYING") << "the first failure is the one told";
+}
+
+TEST_F(TaskManagerTest, DiscardThatFailsIsToldAndTheScrubRemovesIt) {
+  worker_.on_copy = [](const std::stop_token&) {
+    return absl::UnavailableError("the NAS is gone");
+  };
+  worker_.on_discard = [] { return absl::UnavailableError("the NAS is gone"); };
+  const TaskRecord backup = Started();
+  const v1::TaskEnded ended = End(backup);
+  EXPECT_TRUE(ended.files_may_remain());
+  EXPECT_FALSE(ended.vm_on_overlay()) << "the merge waits for no NAS";
+  EXPECT_THAT(journal_->Leftovers(), IsOkAndHolds(SizeIs(1)));
+  worker_.on_discard = nullptr;
+  EXPECT_EQ(End(Started(TaskKind::kScrub)).outcome(), v1::TaskEnded::DONE);
+  const std::vector<std::string> jobs = worker_.jobs();
+  EXPECT_EQ(jobs[jobs.size() - 2], "discard");
+  EXPECT_EQ(jobs.back(), "scrub");
+  EXPECT_THAT(journal_->Leftovers(), IsOkAndHolds(IsEmpty()));
+}
+
+TEST_F(TaskManagerTest, MergeThatCannotBeDoneIsToldAndTheKeeperDoesItLater) {
+  hypervisor_.pivot_fails = true;
+  const TaskRecord record = Started();
+  const v1::TaskEnded ended = End(record);
+  EXPECT_EQ(ended.outcome(), v1::TaskEnded::FAILED);
+  EXPECT_EQ(ended.failure().reason(), "MERGE_DEADLINE");
+  EXPECT_TRUE(ended.vm_on_overlay());
+  EXPECT_EQ(OverlayFiles(), 2) << "nothing is unlinked";
+  // The end may be acknowledged: what is left to do stays known.
+  ASSERT_THAT(journal_->Acknowledge(*journal_->LastSequence()), IsOk());
+  EXPECT_EQ(ErrorReason(sim_.Describe(record.vm_uuid).status()), "VM_ON_OVERLAY");
+
+  hypervisor_.pivot_fails = false;
+  OverlayKeeper keeper(*env_, *tasks_);
+  keeper.Look({});
+  EXPECT_THAT(Overlays(), IsEmpty());
+  EXPECT_EQ(OverlayFiles(), 0);
+  EXPECT_THAT(journal_->Stranded(), IsOkAndHolds(IsEmpty()));
+}
+
+TEST_F(TaskManagerTest, KeeperLeavesTheOverlaysOfALiveTaskAlone) {
+  std::atomic<bool> go = false;
+  worker_.on_copy = [&](const std::stop_token&) {
+    Eventually([&] { return go.load(); });
+    return absl::OkStatus();
+  };
+  const TaskRecord record = Started();
+  ASSERT_TRUE(Eventually([this] { return worker_.jobs().size() >= 2; }));
+  OverlayKeeper keeper(*env_, *tasks_);
+  keeper.Look({});
+  EXPECT_THAT(Overlays(), SizeIs(2));
+  go = true;
+  EXPECT_EQ(End(record).outcome(), v1::TaskEnded::DONE);
+}
+
+TEST_F(TaskManagerTest, OneTaskPerVm) {
+  std::atomic<bool> go = false;
+  worker_.on_copy = [&](const std::stop_token&) {
+    Eventually([&] { return go.load(); });
+    return absl::OkStatus();
+  };
+  const TaskRecord record = Started();
+  TaskRecord other = NewRecord();
+  other.backup_id = NewUuid7(RealClock().Now());
+  EXPECT_THAT(tasks_->Start(other), HasReason("VM_BUSY"));
+  EXPECT_EQ(tasks_->Hold(record.vm_uuid, "a test"), nullptr);
+  EXPECT_THAT(tasks_->Start(record), IsOkAndHolds(true)) << "the same one again";
+  go = true;
+  End(record);
+  EXPECT_THAT(tasks_->Start(other), IsOkAndHolds(false)) << "as soon as the end is known";
+  End(other);
+}
+
+TEST_F(TaskManagerTest, DrainMergesRecordsAndRefuses) {
+  worker_.on_copy = [](const std::stop_token& stop) {
+    Eventually([&] { return stop.stop_requested(); });
+    return MakeError(absl::StatusCode::kCancelled, "CANCELLED", "cancelled");
+  };
+  const TaskRecord record = Started();
+  ASSERT_TRUE(Eventually([this] { return worker_.jobs().size() >= 2; }));
+  tasks_->Drain(absl::Seconds(20));
+  EXPECT_EQ(End(record).failure().reason(), "EXECUTOR_STOPPED");
+  EXPECT_EQ(OverlayFiles(), 0);
+  EXPECT_THAT(tasks_->Start(NewRecord()), HasReason("EXECUTOR_STOPPED"));
+}
+
+TEST_F(TaskManagerTest, RecoveryWaitsForAHypervisorThatIsNotThereYet) {
+  options_.merge_deadline = absl::Minutes(5);
+  worker_.on_copy = [](const std::stop_token& stop) {
+    Eventually([&] { return stop.stop_requested(); });
+    return MakeError(absl::StatusCode::kCancelled, "CANCELLED", "cancelled");
+  };
+  const TaskRecord record = Started();
+  ASSERT_TRUE(Eventually([this] { return worker_.jobs().size() >= 2; }));
+  hypervisor_.unreachable = true;
+  Restart();  // abandons the task in its copy
+  EXPECT_THAT(journal_->Unfinished(), IsOkAndHolds(SizeIs(1)));
+  EXPECT_THAT(Overlays(), SizeIs(2));
+
+  ASSERT_THAT(tasks_->Recover(), IsOk());
+  RealClock().WaitFor(absl::Milliseconds(300), {});
+  EXPECT_THAT(journal_->Unfinished(), IsOkAndHolds(SizeIs(1))) << "still trying";
+  hypervisor_.unreachable = false;
+  const v1::TaskEnded ended = End(record);
+  EXPECT_EQ(ended.failure().reason(), "EXECUTOR_RESTARTED");
+  EXPECT_FALSE(ended.vm_on_overlay());
+  EXPECT_EQ(OverlayFiles(), 0);
+}
+
+TEST_F(TaskManagerTest, WorkersOfACrashAreForgottenWhenTheyAreGone) {
+  ASSERT_THAT(journal_->PutWorker({.pid = 1, .start_time = 1, .repository_id = "r"}), IsOk());
+  ASSERT_THAT(tasks_->Recover(), IsOk());
+  EXPECT_THAT(journal_->Workers(), IsOkAndHolds(IsEmpty())) << "pid 1 is another process by now";
+}
+
+}  // namespace
+}  // namespace vmkeep::executor
