@@ -22,6 +22,20 @@ std::vector<RepositoryRecord> WithoutSizes(std::vector<RepositoryRecord> reposit
   return repositories;
 }
 
+// In the order of their slots; one that the host names twice counts once.
+std::vector<RepositoryRecord> BySlot(const HostId& host,
+                                     std::vector<RepositoryRecord> repositories) {
+  std::map<int, RepositoryRecord> by_slot;
+  for (RepositoryRecord& repository : repositories) {
+    repository.host_id = host;
+    const int slot = repository.slot;
+    by_slot.try_emplace(slot, std::move(repository));
+  }
+  repositories.clear();
+  for (auto& [slot, repository] : by_slot) repositories.push_back(std::move(repository));
+  return repositories;
+}
+
 }  // namespace
 
 void InventoryMemory::Load(std::vector<HostRecord> hosts, const std::vector<VmRecord>& vms,
@@ -83,16 +97,7 @@ bool InventoryMemory::SetInventory(const HostId& id, std::vector<VmRecord> vms,
     if (!hosts_.contains(id)) return false;
     const std::vector<VmRecord> vms_before = vms_.OfHost(id);
     vms_.Replace(id, std::move(vms));
-    for (RepositoryRecord& repository : repositories) repository.host_id = id;
-    std::stable_sort(
-        repositories.begin(), repositories.end(),
-        [](const RepositoryRecord& a, const RepositoryRecord& b) { return a.slot < b.slot; });
-    // A slot that the host names twice counts once.
-    repositories.erase(std::unique(repositories.begin(), repositories.end(),
-                                   [](const RepositoryRecord& a, const RepositoryRecord& b) {
-                                     return a.slot == b.slot;
-                                   }),
-                       repositories.end());
+    repositories = BySlot(id, std::move(repositories));
     const std::vector<RepositoryRecord> before =
         std::exchange(repositories_[id], std::move(repositories));
     write = unwritten_.erase(id) > 0 || WithoutSizes(vms_before) != WithoutSizes(vms_.OfHost(id)) ||

@@ -1,91 +1,17 @@
-#include "controller/inventory/inventory.h"
-
-#include "controller/store/sqlite/sqlite_backup_store.h"
-#include "tests/contract/store/sample_records.h"
-#include "tests/fakes/fake_clock.h"
-#include "tests/support/status_matchers.h"
-#include "tests/support/temp_dir.h"
+#include "tests/unit/inventory/inventory_fixture.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <future>
-#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
-namespace vmkeep::controller {
+namespace vmkeep::controller::test {
 namespace {
 
-using test::Uuid;
-using ::testing::AllOf;
-using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-using vmkeep::test::FakeClock;
-using vmkeep::test::HasReason;
 using vmkeep::test::IsOk;
-using vmkeep::test::StatusIs;
-
-class InventoryTest : public testing::Test {
- protected:
-  InventoryTest() { Restart(); }
-
-  void Restart() {
-    inventory_.reset();
-    store_.reset();
-    store_ = *SqliteBackupStore::Open(folder_.path("db"), clock_);
-    inventory_ = std::make_unique<Inventory>(*store_, clock_);
-    inventory_->OnChange([this] { ++changes_; });
-    ASSERT_THAT(inventory_->Load(), IsOk());
-  }
-  absl::StatusOr<HostView> Register(const HostId& id, const std::string& address) {
-    std::promise<absl::StatusOr<HostView>> answer;
-    inventory_->RegisterHost(
-        id, address, [&](absl::StatusOr<HostView> view) { answer.set_value(std::move(view)); });
-    return answer.get_future().get();
-  }
-  absl::Status Hello(const HostId& id, const std::string& executor_id,
-                     const std::string& version = "0.1.0") {
-    HostRecord seen;
-    seen.id = id;
-    seen.executor_id = executor_id;
-    seen.hostname = id + ".example";
-    seen.hypervisor = "sim";
-    seen.version = version;
-    seen.simulated = true;
-    std::promise<absl::Status> answer;
-    inventory_->RecordHello(seen, [&](const absl::Status& status) { answer.set_value(status); });
-    return answer.get_future().get();
-  }
-  // After every commit before it.
-  void AwaitStore() { ASSERT_THAT(CommitAndWait(*store_, test::Putting({})), IsOk()); }
-  static VmRecord Vm(int number, int64_t overlay_bytes = 0) {
-    VmRecord vm;
-    vm.uuid = Uuid(number);
-    vm.name = absl::StrCat("vm-", number);
-    vm.power = PowerState::kOn;
-    if (overlay_bytes > 0)
-      vm.overlay = Overlay{test::At(1), overlay_bytes, Uuid(50), {"/x"}, false, ""};
-    return vm;
-  }
-  static RepositoryRecord Repository(int slot, int64_t free_bytes) {
-    RepositoryRecord repository;
-    repository.id = Uuid(700 + slot);
-    repository.slot = slot;
-    repository.total_bytes = 1000;
-    repository.free_bytes = free_bytes;
-    repository.health = Health::kHealthy;
-    return repository;
-  }
-
-  vmkeep::test::TempDir folder_;
-  FakeClock clock_;
-  std::atomic<int> changes_ = 0;
-  std::unique_ptr<SqliteBackupStore> store_;
-  std::unique_ptr<Inventory> inventory_;
-};
 
 TEST_F(InventoryTest, ARegisteredHostIsDurableWhenItIsAnswered) {
   VMKEEP_ASSERT_OK_AND_ASSIGN(const HostView host, Register("kvm-1", "unix:/run/a"));
@@ -105,25 +31,6 @@ TEST_F(InventoryTest, AnotherAddressKeepsThePinnedExecutor) {
   EXPECT_EQ(host.record.address, "unix:/run/b");
   EXPECT_EQ(host.record.executor_id, "e-1");
   EXPECT_EQ(host.record.hostname, "kvm-1.example");
-}
-
-TEST_F(InventoryTest, FirstContactPinsTheExecutor) {
-  EXPECT_THAT(Hello("kvm-1", "e-1"), HasReason("HOST_NOT_FOUND"));
-  ASSERT_THAT(Register("kvm-1", "unix:/run/a"), IsOk());
-  ASSERT_THAT(Hello("kvm-1", "e-1"), IsOk());
-  Restart();
-  EXPECT_THAT(Hello("kvm-1", "e-2"),
-              AllOf(StatusIs(absl::StatusCode::kFailedPrecondition), HasReason("HOST_CHANGED")));
-  EXPECT_EQ(inventory_->GetHost("kvm-1")->record.executor_id, "e-1");
-  EXPECT_THAT(Hello("kvm-1", "e-1", "0.2.0"), IsOk());
-  EXPECT_EQ(inventory_->GetHost("kvm-1")->record.version, "0.2.0");
-}
-
-TEST_F(InventoryTest, OneExecutorIsOneHost) {
-  ASSERT_THAT(Register("kvm-1", "unix:/run/a"), IsOk());
-  ASSERT_THAT(Register("kvm-2", "unix:/run/a"), IsOk());
-  ASSERT_THAT(Hello("kvm-1", "e-1"), IsOk());
-  EXPECT_THAT(Hello("kvm-2", "e-1"), HasReason("EXECUTOR_TAKEN"));
 }
 
 TEST_F(InventoryTest, AReconnectWritesNothing) {
@@ -236,4 +143,4 @@ TEST_F(InventoryTest, ManyThreadsMayAskAndReport) {
 }
 
 }  // namespace
-}  // namespace vmkeep::controller
+}  // namespace vmkeep::controller::test
