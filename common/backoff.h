@@ -1,18 +1,19 @@
 #ifndef VMKEEP_COMMON_BACKOFF_H_
 #define VMKEEP_COMMON_BACKOFF_H_
 
+#include "absl/time/time.h"
+
 #include <algorithm>
 #include <random>
 
-#include "absl/time/time.h"
-
 namespace vmkeep {
 
-// Growing delays with full jitter between half and all of the step, so that many clients do not come back at once.
-// Not thread-safe.
+// Growing delays with full jitter between half and all of the step, so that many clients do not
+// come back at once. Not thread-safe.
 class Backoff {
  public:
-  Backoff(absl::Duration first, absl::Duration max, uint64_t seed) : first_(first), max_(max), step_(first), random_(seed) {}
+  Backoff(absl::Duration first, absl::Duration max, uint64_t seed)
+      : first_(first), max_(max), step_(first), random_(seed) {}
 
   absl::Duration Next() {
     const double share = std::uniform_real_distribution<double>(0.5, 1.0)(random_);

@@ -61,9 +61,9 @@ absl::StatusOr<Address> ParseUnix(absl::string_view address, absl::string_view p
 }
 
 bool IsLoopback(const std::string& host) {
-  in_addr v4;
+  in_addr v4{};
   if (inet_pton(AF_INET, host.c_str(), &v4) == 1) return ntohl(v4.s_addr) >> 24 == 127;
-  in6_addr v6;
+  in6_addr v6{};
   if (inet_pton(AF_INET6, host.c_str(), &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6);
   return absl::EqualsIgnoreCase(host, "localhost");
 }
@@ -79,7 +79,7 @@ absl::StatusOr<Address> ParseTcp(absl::string_view address) {
   }
   absl::string_view host = address.substr(0, colon);
   if (absl::ConsumePrefix(&host, "[")) {
-    in6_addr v6;
+    in6_addr v6{};
     if (!absl::ConsumeSuffix(&host, "]") ||
         inet_pton(AF_INET6, std::string(host).c_str(), &v6) != 1) {
       return BadAddress(address, "there is no IPv6 address in the brackets");

@@ -1,10 +1,10 @@
 #include "common/clock.h"
 
+#include "absl/time/clock.h"
+
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
-
-#include "absl/time/clock.h"
 
 namespace vmkeep {
 namespace {

@@ -1,13 +1,14 @@
 #ifndef VMKEEP_COMMON_CLOCK_H_
 #define VMKEEP_COMMON_CLOCK_H_
 
-#include <stop_token>
-
 #include "absl/time/time.h"
+
+#include <stop_token>
 
 namespace vmkeep {
 
-// Time, injected: everything that waits or stamps asks a Clock. Thread-safe. tests/fakes/fake_clock.h is the other one.
+// Time, injected: everything that waits or stamps asks a Clock. Thread-safe.
+// tests/fakes/fake_clock.h is the other one.
 class Clock {
  public:
   virtual ~Clock() = default;

@@ -76,8 +76,8 @@ absl::Status WithResource(absl::Status status, absl::string_view type, absl::str
   return status;
 }
 
-absl::Status WithPrecondition(absl::Status status, absl::string_view type, absl::string_view subject,
-                              absl::string_view description) {
+absl::Status WithPrecondition(absl::Status status, absl::string_view type,
+                              absl::string_view subject, absl::string_view description) {
   google::rpc::PreconditionFailure failure;
   auto* violation = failure.add_violations();
   violation->set_type(std::string(type));

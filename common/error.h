@@ -1,22 +1,24 @@
 #ifndef VMKEEP_COMMON_ERROR_H_
 #define VMKEEP_COMMON_ERROR_H_
 
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "absl/status/status.h"
-#include "absl/strings/string_view.h"
-#include "absl/time/time.h"
-
-// Typed errors: an absl::Status whose payloads are the google.rpc detail messages that clients of gRPC know. Each folder
-// names its errors once, in its own errors.h, and builds them here; common/grpc_status.h takes them to the wire and back.
+// Typed errors: an absl::Status whose payloads are the google.rpc detail messages that clients of
+// gRPC know. Each folder names its errors once, in its own errors.h, and builds them here;
+// common/grpc_status.h takes them to the wire and back.
 namespace vmkeep {
 
 using ErrorMetadata = std::map<std::string, std::string>;
 
-// `reason` is UPPER_SNAKE and stable (google.rpc.ErrorInfo, domain "vmkeep"); `message` alone is enough for a person.
+// `reason` is UPPER_SNAKE and stable (google.rpc.ErrorInfo, domain "vmkeep"); `message` alone is
+// enough for a person.
 absl::Status MakeError(absl::StatusCode code, absl::string_view reason, absl::string_view message,
                        const ErrorMetadata& metadata = {});
 
@@ -33,8 +35,8 @@ absl::Status WithRetryAfter(absl::Status status, absl::Duration delay);
 // Adds google.rpc.ResourceInfo: the thing that the error is about.
 absl::Status WithResource(absl::Status status, absl::string_view type, absl::string_view name);
 // Adds google.rpc.PreconditionFailure: what has to change before the same call can succeed.
-absl::Status WithPrecondition(absl::Status status, absl::string_view type, absl::string_view subject,
-                              absl::string_view description);
+absl::Status WithPrecondition(absl::Status status, absl::string_view type,
+                              absl::string_view subject, absl::string_view description);
 // The same error with "`context`: " before its message; code and payloads stay.
 absl::Status WithContext(const absl::Status& status, absl::string_view context);
 

@@ -1,13 +1,13 @@
 #include "common/grpc_status.h"
 
+#include "absl/strings/cord.h"
+#include "absl/strings/match.h"
+#include "google/rpc/status.pb.h"
+
 #include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include "absl/strings/cord.h"
-#include "absl/strings/match.h"
-#include "google/rpc/status.pb.h"
 
 namespace vmkeep {
 namespace {
@@ -52,7 +52,8 @@ absl::Status FromGrpcStatus(const grpc::Status& status) {
   absl::Status result(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
   google::rpc::Status wire;
   if (!status.error_details().empty() && wire.ParseFromString(status.error_details())) {
-    for (const auto& detail : wire.details()) result.SetPayload(detail.type_url(), absl::Cord(detail.value()));
+    for (const auto& detail : wire.details())
+      result.SetPayload(detail.type_url(), absl::Cord(detail.value()));
   }
   return result;
 }

@@ -1,12 +1,11 @@
 #include "common/log.h"
 
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_join.h"
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <memory>
-
-#include "absl/strings/escaping.h"
-#include "absl/strings/str_join.h"
 
 namespace vmkeep::log {
 namespace {
@@ -27,7 +26,8 @@ spdlog::level::level_enum ToSpdlog(Level level) {
 
 // A value is quoted when a reader could not tell its end.
 std::string Quote(absl::string_view value) {
-  const bool plain = !value.empty() && value.find_first_of(" \"=\\\n\r\t") == absl::string_view::npos;
+  const bool plain =
+      !value.empty() && value.find_first_of(" \"=\\\n\r\t") == absl::string_view::npos;
   return plain ? std::string(value) : absl::StrCat("\"", absl::Utf8SafeCEscape(value), "\"");
 }
 
@@ -43,7 +43,8 @@ void Write(Level level, absl::string_view event, Fields fields) {
 }  // namespace
 
 void Init(absl::string_view program, Level level) {
-  auto logger = std::make_shared<spdlog::logger>(std::string(program), std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  auto logger = std::make_shared<spdlog::logger>(std::string(program),
+                                                 std::make_shared<spdlog::sinks::stderr_sink_mt>());
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %n %l %v", spdlog::pattern_time_type::utc);
   logger->set_level(ToSpdlog(level));
   logger->flush_on(spdlog::level::info);

@@ -1,15 +1,16 @@
 #ifndef VMKEEP_COMMON_LOG_H_
 #define VMKEEP_COMMON_LOG_H_
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+
 #include <initializer_list>
 #include <string>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/string_view.h"
-
-// One line per fact, "key=value", to stderr: time, level, event, fields. Every line about a job has backup= and host=.
-// An error is logged once, where it is handled. Never a secret: domain XML is never logged. Thread-safe.
+// One line per fact, "key=value", to stderr: time, level, event, fields. Every line about a job has
+// backup= and host=. An error is logged once, where it is handled. Never a secret: domain XML is
+// never logged. Thread-safe.
 namespace vmkeep::log {
 
 struct Field {

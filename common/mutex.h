@@ -1,15 +1,15 @@
 #ifndef VMKEEP_COMMON_MUTEX_H_
 #define VMKEEP_COMMON_MUTEX_H_
 
+#include "absl/base/thread_annotations.h"
+#include "absl/time/time.h"
+
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/time/time.h"
-
-// std::mutex with Abseil's annotation macros, so that clang checks the locking. absl::Mutex is not used: Debian's Abseil
-// is not built for ThreadSanitizer, which then reports correct code.
+// std::mutex with Abseil's annotation macros, so that clang checks the locking. absl::Mutex is not
+// used: Debian's Abseil is not built for ThreadSanitizer, which then reports correct code.
 namespace vmkeep {
 
 class ABSL_LOCKABLE Mutex {

@@ -1,17 +1,18 @@
 #ifndef VMKEEP_COMMON_QUEUE_H_
 #define VMKEEP_COMMON_QUEUE_H_
 
+#include "common/mutex.h"
+
+#include "absl/time/time.h"
+
 #include <deque>
 #include <optional>
 #include <utility>
 
-#include "absl/time/time.h"
-#include "common/mutex.h"
-
 namespace vmkeep {
 
-// The inbox of a thread that owns its state: many threads push, one pops. Thread-safe. Bounded by its users: each pusher
-// holds at most a known number of entries in flight.
+// The inbox of a thread that owns its state: many threads push, one pops. Thread-safe. Bounded by
+// its users: each pusher holds at most a known number of entries in flight.
 template <typename T>
 class Queue {
  public:

@@ -1,14 +1,13 @@
 #include "common/uuid.h"
 
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 #include <sys/random.h>
 
 #include <array>
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
-
-#include "absl/strings/escaping.h"
-#include "absl/strings/str_cat.h"
 
 namespace vmkeep {
 namespace {
@@ -17,7 +16,8 @@ using Bytes = std::array<unsigned char, 16>;
 
 Bytes RandomBytes() {
   Bytes bytes;
-  // Up to 256 bytes are never cut short once the pool is ready; only a signal before that can interrupt.
+  // Up to 256 bytes are never cut short once the pool is ready; only a signal before that can
+  // interrupt.
   while (getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
     if (errno != EINTR) std::abort();  // a kernel without getrandom: nothing here can be unique
   }
@@ -27,11 +27,11 @@ Bytes RandomBytes() {
 std::string Format(Bytes bytes, unsigned char version) {
   bytes[6] = static_cast<unsigned char>((bytes[6] & 0x0F) | (version << 4));
   bytes[8] = static_cast<unsigned char>((bytes[8] & 0x3F) | 0x80);
-  const std::string hex =
-      absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+  const std::string hex = absl::BytesToHexString(
+      absl::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
   const absl::string_view h = hex;
-  return absl::StrCat(h.substr(0, 8), "-", h.substr(8, 4), "-", h.substr(12, 4), "-", h.substr(16, 4), "-",
-                      h.substr(20));
+  return absl::StrCat(h.substr(0, 8), "-", h.substr(8, 4), "-", h.substr(12, 4), "-",
+                      h.substr(16, 4), "-", h.substr(20));
 }
 
 }  // namespace

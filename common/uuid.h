@@ -1,10 +1,10 @@
 #ifndef VMKEEP_COMMON_UUID_H_
 #define VMKEEP_COMMON_UUID_H_
 
-#include <string>
-
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+
+#include <string>
 
 namespace vmkeep {
 

@@ -6,10 +6,10 @@
 #include "common/version.h"
 #include "controller/dispatch/grpc_executor_client.h"
 #include "controller/store/sqlite/sqlite_backup_store.h"
-#include "grpc/health/v1/health.pb.h"
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "grpc/health/v1/health.pb.h"
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/server_builder.h>
@@ -54,8 +54,9 @@ App::Parts App::RealParts(const Options& options) {
 
 absl::StatusOr<std::unique_ptr<App>> App::Start(const Options& options, Parts parts) {
   VMKEEP_RETURN_IF_ERROR(MakeStateDir(options.state_dir));
-  VMKEEP_ASSIGN_OR_RETURN(auto store,
-                          SqliteBackupStore::Open(absl::StrCat(options.state_dir, "/controller.db"), parts.clock));
+  VMKEEP_ASSIGN_OR_RETURN(
+      auto store,
+      SqliteBackupStore::Open(absl::StrCat(options.state_dir, "/controller.db"), parts.clock));
   std::unique_ptr<App> app(new App(options, std::move(parts), std::move(store)));
   VMKEEP_RETURN_IF_ERROR(app->TakeUp());
   VMKEEP_RETURN_IF_ERROR(app->Serve());
@@ -71,37 +72,47 @@ App::App(const Options& options, Parts parts, std::unique_ptr<BackupStore> store
       live_(clock_),
       recorder_(*store_, live_, clock_),
       hub_(MakeWatchHub(*store_, live_)),
-      dispatcher_(HostLinkContext{inventory_, loop_, clock_, std::move(parts.dial), store_->controller_id(),
-                                  parts.links, {}}),
-      scheduler_(WithLimits(parts.scheduler, options), recorder_, live_, inventory_, dispatcher_, loop_, clock_),
+      dispatcher_(HostLinkContext{inventory_,
+                                  loop_,
+                                  clock_,
+                                  std::move(parts.dial),
+                                  store_->controller_id(),
+                                  parts.links,
+                                  {}}),
+      scheduler_(WithLimits(parts.scheduler, options), recorder_, live_, inventory_, dispatcher_,
+                 loop_, clock_),
       gate_(AccessPolicy{options.operators}),
-      backup_service_(gate_, *store_, inventory_, live_, *hub_, clock_,
-                      WatchStreamOptions{[loop = loop_](absl::Duration delay, std::function<void()> run) {
-                                           loop->PostAfter(delay, std::move(run));
-                                         },
-                                         options.bookmark_every}),
+      backup_service_(
+          gate_, *store_, inventory_, live_, *hub_, clock_,
+          WatchStreamOptions{[loop = loop_](absl::Duration delay, std::function<void()> run) {
+                               loop->PostAfter(delay, std::move(run));
+                             },
+                             options.bookmark_every}),
       inventory_service_(gate_, *store_, inventory_, options.tls,
                          [this](const HostId& host, int slot, bool allow_plain_directory,
                                 std::function<void(absl::StatusOr<RepositoryRecord>)> done) {
-                           dispatcher_.InitRepository(host, slot, allow_plain_directory, std::move(done));
+                           dispatcher_.InitRepository(host, slot, allow_plain_directory,
+                                                      std::move(done));
                          }) {}
 
 App::~App() { Stop(); }
 
-// What the store has, before the first call: so nothing is started that runs already.
+// The open records come first: a host that is dialled before they are known would be told to cancel
+// all it runs.
 absl::Status App::TakeUp() {
   store_->SetObserver([this](const std::vector<BackupRecord>& records) {
     hub_->PublishCommitted(records);
     scheduler_.OnCommitted(records);
   });
   live_.OnChange([this](const BackupId& id) { hub_->PublishLive(id); });
-  VMKEEP_RETURN_IF_ERROR(inventory_.Load());
+  dispatcher_.SetHooks(scheduler_.LinkHooks());
+  VMKEEP_RETURN_IF_ERROR(scheduler_.Start(*store_));
   inventory_.OnChange([this] {
     dispatcher_.SyncHosts();
     scheduler_.OnInventoryChanged();
   });
-  dispatcher_.SetHooks(scheduler_.LinkHooks());
-  VMKEEP_RETURN_IF_ERROR(scheduler_.Start(*store_));
+  VMKEEP_RETURN_IF_ERROR(inventory_.Load());
+  scheduler_.OnInventoryChanged();
   dispatcher_.SyncHosts();
   return absl::OkStatus();
 }
@@ -142,11 +153,13 @@ void App::Stop() {
   dispatcher_.Clear();
   if (server_ != nullptr) {
     // By the machine's clock, as all deadlines of gRPC.
-    server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(options_.drain_deadline));
+    server_->Shutdown(std::chrono::system_clock::now() +
+                      absl::ToChronoMilliseconds(options_.drain_deadline));
     server_->Wait();
+    server_.reset();
   }
-  inventory_.OnChange(nullptr);
-  live_.OnChange(nullptr);
+  // Finishes what it was asked for, and that still tells the scheduler and the hub: they go with
+  // this object, later.
   store_.reset();
   log::Info("controller_stopped");
 }

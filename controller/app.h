@@ -25,7 +25,8 @@
 
 namespace vmkeep::controller {
 
-// The composition root: makes all parts, in the order in which they need each other, and serves until Stop().
+// The composition root: makes all parts, in the order in which they need each other, and serves
+// until Stop().
 class App {
  public:
   // What is not from a flag; tests give their own.
@@ -44,11 +45,14 @@ class App {
   App(const App&) = delete;
   App& operator=(const App&) = delete;
 
-  // Drains: not serving, no new calls, watchers told where to resume, scheduler and links stopped, the server shut down
-  // within the deadline, the store closed last. What runs on the hosts goes on there. Once; the destructor does it too.
+  // Drains: not serving, no new calls, watchers told where to resume, scheduler and links stopped,
+  // the server shut down within the deadline, the store closed last. What runs on the hosts goes on
+  // there. Once; the destructor does it too.
   void Stop();
 
-  const std::vector<int>& ports() const { return ports_; }  // as bound, one per listener; 1 for a unix socket
+  const std::vector<int>& ports() const {
+    return ports_;
+  }  // as bound, one per listener; 1 for a unix socket
   grpc::Server& server() { return *server_; }
 
  private:

@@ -16,7 +16,8 @@
 
 namespace {
 
-// Blocked before any thread exists, so that all inherit it: the signals come to main() alone, by sigwait.
+// Blocked before any thread exists, so that all inherit it: the signals come to main() alone, by
+// sigwait.
 sigset_t BlockStopSignals() {
   sigset_t stop;
   sigemptyset(&stop);
@@ -34,7 +35,8 @@ int Fail(const absl::Status& status) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  absl::SetProgramUsageMessage("owns the backup records of a fleet and drives the executors on its hosts");
+  absl::SetProgramUsageMessage(
+      "owns the backup records of a fleet and drives the executors on its hosts");
   absl::FlagsUsageConfig usage;
   usage.version_string = [] { return absl::StrCat("vmkeep-controller ", vmkeep::kVersion, "\n"); };
   absl::SetFlagsUsageConfig(usage);

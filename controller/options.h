@@ -13,14 +13,16 @@
 
 namespace vmkeep::controller {
 
-// What the controller is told at start; checked. The flags of the same names say it (--flagfile reads them from a file).
+// What the controller is told at start; checked. The flags of the same names say it (--flagfile
+// reads them from a file).
 struct Options {
   std::vector<std::string> listen = {"unix:/run/vmkeep/controller.sock"};
   TlsFiles tls;  // for listeners and for dialling hosts
   std::string state_dir = "/var/lib/vmkeep/controller";
   int tasks_per_host = 2;
   int tasks_per_repository = 4;
-  std::set<std::string> operators;  // common names that may register hosts and initialise repositories
+  std::set<std::string>
+      operators;  // common names that may register hosts and initialise repositories
   log::Level log_level = log::Level::kInfo;
 
   // Not flags: what tests make shorter.

@@ -1,15 +1,15 @@
 #include "common/digest/digest.h"
 
+#include "common/error.h"
+#include "common/status_macros.h"
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 #include <openssl/evp.h>
 
 #include <cstdlib>
 #include <cstring>
 #include <vector>
-
-#include "absl/strings/escaping.h"
-#include "absl/strings/str_cat.h"
-#include "common/error.h"
-#include "common/status_macros.h"
 
 namespace vmkeep::digest {
 namespace {
@@ -18,7 +18,8 @@ constexpr size_t kFlushBytes = 64 << 10;
 
 Bytes AsBytes(absl::string_view text) { return std::as_bytes(std::span(text.data(), text.size())); }
 
-// OpenSSL fails here only without memory or with a broken provider: no digest could be trusted then.
+// OpenSSL fails here only without memory or with a broken provider: no digest could be trusted
+// then.
 void Must(int ok) {
   if (ok != 1) std::abort();
 }
@@ -39,22 +40,28 @@ struct Hasher::State {
   std::unique_ptr<EVP_MD_CTX, FreeContext> context{EVP_MD_CTX_new()};
 };
 
-Hasher::Hasher() : state_(std::make_unique<State>()) { Must(EVP_DigestInit_ex2(state_->context.get(), Algorithm(), nullptr)); }
+Hasher::Hasher() : state_(std::make_unique<State>()) {
+  Must(EVP_DigestInit_ex2(state_->context.get(), Algorithm(), nullptr));
+}
 Hasher::~Hasher() = default;
 Hasher::Hasher(Hasher&&) noexcept = default;
 Hasher& Hasher::operator=(Hasher&&) noexcept = default;
 
-void Hasher::Update(Bytes bytes) { Must(EVP_DigestUpdate(state_->context.get(), bytes.data(), bytes.size())); }
+void Hasher::Update(Bytes bytes) {
+  Must(EVP_DigestUpdate(state_->context.get(), bytes.data(), bytes.size()));
+}
 
 Sha256 Hasher::Finish() {
   Sha256 digest;
-  Must(EVP_DigestFinal_ex(state_->context.get(), reinterpret_cast<unsigned char*>(digest.data()), nullptr));
+  Must(EVP_DigestFinal_ex(state_->context.get(), reinterpret_cast<unsigned char*>(digest.data()),
+                          nullptr));
   Must(EVP_DigestInit_ex2(state_->context.get(), Algorithm(), nullptr));
   return digest;
 }
 
 std::string ToHex(const Sha256& digest) {
-  return absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(digest.data()), digest.size()));
+  return absl::BytesToHexString(
+      absl::string_view(reinterpret_cast<const char*>(digest.data()), digest.size()));
 }
 
 bool IsHexDigest(absl::string_view text) {
@@ -81,19 +88,24 @@ Sha256 HashChunk(Hasher* hasher, Bytes chunk) {
 }
 
 bool IsZero(Bytes bytes) {
-  // Compared with itself, a few bytes on: memcmp() is the fastest loop there is, and most data differs at its start.
+  // Compared with itself, a few bytes on: memcmp() is the fastest loop there is, and most data
+  // differs at its start.
   constexpr size_t kHead = 16;
   for (size_t i = 0; i < bytes.size() && i < kHead; ++i) {
     if (bytes[i] != std::byte{0}) return false;
   }
-  return bytes.size() <= kHead || std::memcmp(bytes.data(), bytes.data() + kHead, bytes.size() - kHead) == 0;
+  return bytes.size() <= kHead ||
+         std::memcmp(bytes.data(), bytes.data() + kHead, bytes.size() - kHead) == 0;
 }
 
-absl::Status ListWriter::Add(int64_t index, const Sha256& digest) { return AddRun(index, 1, digest); }
+absl::Status ListWriter::Add(int64_t index, const Sha256& digest) {
+  return AddRun(index, 1, digest);
+}
 
 absl::Status ListWriter::AddRun(int64_t index, int64_t count, const Sha256& digest) {
   ahead_.emplace(index, Run{count, digest});
-  for (auto first = ahead_.begin(); first != ahead_.end() && first->first == next_; first = ahead_.erase(first)) {
+  for (auto first = ahead_.begin(); first != ahead_.end() && first->first == next_;
+       first = ahead_.erase(first)) {
     VMKEEP_RETURN_IF_ERROR(Append(first->second));
     next_ += first->second.count;
   }

@@ -1,6 +1,10 @@
 #ifndef VMKEEP_COMMON_DIGEST_DIGEST_H_
 #define VMKEEP_COMMON_DIGEST_DIGEST_H_
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -10,12 +14,9 @@
 #include <span>
 #include <string>
 
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
-
-// A file's digest is a list - one SHA-256 per 4 MiB chunk, lower-case hex, a line each - and the SHA-256 of that list's
-// bytes, its root. `split -b 4M --filter=sha256sum FILE | cut -c-64` makes the same list. An empty file has an empty one.
+// A file's digest is a list - one SHA-256 per 4 MiB chunk, lower-case hex, a line each - and the
+// SHA-256 of that list's bytes, its root. `split -b 4M --filter=sha256sum FILE | cut -c-64` makes
+// the same list. An empty file has an empty one.
 namespace vmkeep::digest {
 
 inline constexpr int64_t kChunkBytes = int64_t{4} << 20;
@@ -29,9 +30,12 @@ std::string ToHex(const Sha256& digest);
 // True for 64 lower-case hex digits.
 bool IsHexDigest(absl::string_view text);
 
-inline int64_t ChunkCount(int64_t file_bytes) { return (file_bytes + kChunkBytes - 1) / kChunkBytes; }
+inline int64_t ChunkCount(int64_t file_bytes) {
+  return (file_bytes + kChunkBytes - 1) / kChunkBytes;
+}
 
-// SHA-256 through OpenSSL, which picks the processor's instructions. Not thread-safe: one per thread.
+// SHA-256 through OpenSSL, which picks the processor's instructions. Not thread-safe: one per
+// thread.
 class Hasher {
  public:
   Hasher();
@@ -56,8 +60,8 @@ Sha256 HashOfZeros(int64_t bytes);
 Sha256 HashChunk(Hasher* hasher, Bytes chunk);
 bool IsZero(Bytes bytes);
 
-// Makes the list from digests that come in any order, as several threads give them; memory grows only with how far they
-// run ahead of each other. Not thread-safe.
+// Makes the list from digests that come in any order, as several threads give them; memory grows
+// only with how far they run ahead of each other. Not thread-safe.
 class ListWriter {
  public:
   // Takes the text of the list, piece by piece, in order.
@@ -68,7 +72,8 @@ class ListWriter {
   absl::Status Add(int64_t index, const Sha256& digest);
   // `count` times the same digest, from `index` on.
   absl::Status AddRun(int64_t index, int64_t count, const Sha256& digest);
-  // Gives the rest to the sink; the root as hex. FAILED_PRECONDITION when a chunk below `chunks` is missing.
+  // Gives the rest to the sink; the root as hex. FAILED_PRECONDITION when a chunk below `chunks` is
+  // missing.
   absl::StatusOr<std::string> Finish(int64_t chunks);
 
  private:

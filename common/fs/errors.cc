@@ -1,12 +1,13 @@
 #include "common/fs/errors.h"
 
-#include <cerrno>
-#include <cstring>
-#include <string>
+#include "common/error.h"
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "common/error.h"
+
+#include <cerrno>
+#include <cstring>
+#include <string>
 
 namespace vmkeep::fs::error {
 namespace {
@@ -66,10 +67,12 @@ absl::Status NotPlain(absl::string_view path) {
 }
 
 absl::Status NotEmptied(absl::string_view path) {
-  return MakeError(absl::StatusCode::kUnavailable, "FOLDER_NOT_EMPTIED",
-                   absl::StrCat(path, " cannot be emptied: an entry stays, perhaps a file that another process still "
-                                      "has open; repeat when it is closed"),
-                   {{"path", std::string(path)}});
+  return MakeError(
+      absl::StatusCode::kUnavailable, "FOLDER_NOT_EMPTIED",
+      absl::StrCat(path,
+                   " cannot be emptied: an entry stays, perhaps a file that another process still "
+                   "has open; repeat when it is closed"),
+      {{"path", std::string(path)}});
 }
 
 absl::Status TooDeep(absl::string_view path) {

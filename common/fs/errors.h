@@ -6,7 +6,8 @@
 
 namespace vmkeep::fs::error {
 
-// A system call that failed with `err` while `doing` ("cannot open") something to `path`; metadata: errno, path.
+// A system call that failed with `err` while `doing` ("cannot open") something to `path`; metadata:
+// errno, path.
 //   ENOENT, ENOTDIR   kNotFound            FILE_NOT_FOUND
 //   EEXIST, ENOTEMPTY kAlreadyExists       FILE_EXISTS
 //   ENOSPC, EDQUOT    kResourceExhausted   NO_SPACE
@@ -18,9 +19,10 @@ absl::Status FromErrno(int err, absl::string_view doing, absl::string_view path)
 int Errno(const absl::Status& status);
 
 absl::Status TooLong(absl::string_view path, size_t max_bytes);  // kResourceExhausted
-absl::Status NotPlain(absl::string_view path);                   // kFailedPrecondition: not a regular file
-absl::Status NotEmptied(absl::string_view path);  // kUnavailable: entries stay (held open on another host)
-absl::Status TooDeep(absl::string_view path);     // kFailedPrecondition: a tree that is none of ours
+absl::Status NotPlain(absl::string_view path);  // kFailedPrecondition: not a regular file
+absl::Status NotEmptied(
+    absl::string_view path);  // kUnavailable: entries stay (held open on another host)
+absl::Status TooDeep(absl::string_view path);  // kFailedPrecondition: a tree that is none of ours
 
 }  // namespace vmkeep::fs::error
 

@@ -1,10 +1,10 @@
 #include "common/fs/fd.h"
 
+#include "common/fs/errors.h"
+
 #include <unistd.h>
 
 #include <cerrno>
-
-#include "common/fs/errors.h"
 
 namespace vmkeep::fs {
 
@@ -23,7 +23,8 @@ Fd& Fd::operator=(Fd&& other) noexcept {
 absl::Status Fd::Close(absl::string_view path) {
   const int fd = Release();
   // Never repeated: on Linux the descriptor is gone whatever close() says, EINTR included.
-  if (fd >= 0 && close(fd) != 0 && errno != EINTR) return error::FromErrno(errno, "cannot close", path);
+  if (fd >= 0 && close(fd) != 0 && errno != EINTR)
+    return error::FromErrno(errno, "cannot close", path);
   return absl::OkStatus();
 }
 

@@ -1,10 +1,10 @@
 #ifndef VMKEEP_COMMON_FS_FD_H_
 #define VMKEEP_COMMON_FS_FD_H_
 
-#include <utility>
-
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+
+#include <utility>
 
 namespace vmkeep::fs {
 

@@ -1,5 +1,11 @@
 #include "common/fs/files.h"
 
+#include "common/fs/errors.h"
+#include "common/fs/output_file.h"
+#include "common/status_macros.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
@@ -11,21 +17,17 @@
 #include <cstdio>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
-#include "common/fs/errors.h"
-#include "common/fs/output_file.h"
-#include "common/status_macros.h"
-
 namespace vmkeep::fs {
 namespace {
 
-absl::StatusOr<Fd> OpenWith(int dir, const std::string& path, int flags, mode_t mode, uint64_t resolve) {
+absl::StatusOr<Fd> OpenWith(int dir, const std::string& path, int flags, mode_t mode,
+                            uint64_t resolve) {
   open_how how{};
   how.flags = static_cast<uint64_t>(flags | O_CLOEXEC);
   how.mode = (flags & O_CREAT) != 0 ? mode : 0;
   how.resolve = resolve;
-  // EAGAIN: somebody renamed a folder on the way, so the kernel could not prove that the path stays below `dir`.
+  // EAGAIN: somebody renamed a folder on the way, so the kernel could not prove that the path stays
+  // below `dir`.
   for (int tries = 0; tries < 100; ++tries) {
     const auto fd = static_cast<int>(syscall(SYS_openat2, dir, path.c_str(), &how, sizeof(how)));
     if (fd >= 0) return Fd(fd);
@@ -77,7 +79,7 @@ absl::StatusOr<Fd> MakeDirs(const Fd& dir, const std::string& path, mode_t mode)
 
 absl::StatusOr<bool> Exists(const Fd& dir, const std::string& name) {
   VMKEEP_RETURN_IF_ERROR(CheckPlain(name));
-  struct stat found {};
+  struct stat found{};
   if (fstatat(dir.get(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0) return true;
   if (errno == ENOENT) return false;
   return error::FromErrno(errno, "cannot look at", name);
@@ -86,7 +88,7 @@ absl::StatusOr<bool> Exists(const Fd& dir, const std::string& name) {
 absl::StatusOr<std::string> ReadFile(const Fd& dir, const std::string& name, size_t max_bytes) {
   // O_NONBLOCK: opening a pipe would wait for its writer.
   VMKEEP_ASSIGN_OR_RETURN(const Fd file, OpenBeneath(dir, name, O_RDONLY | O_NONBLOCK));
-  struct stat found {};
+  struct stat found{};
   if (fstat(file.get(), &found) != 0) return error::FromErrno(errno, "cannot look at", name);
   if (!S_ISREG(found.st_mode)) return error::NotPlain(name);
   std::string content;
@@ -101,7 +103,8 @@ absl::StatusOr<std::string> ReadFile(const Fd& dir, const std::string& name, siz
   }
 }
 
-absl::Status WriteFile(const Fd& dir, const std::string& name, absl::string_view content, mode_t mode) {
+absl::Status WriteFile(const Fd& dir, const std::string& name, absl::string_view content,
+                       mode_t mode) {
   const std::string beside = name + ".new";
   VMKEEP_ASSIGN_OR_RETURN(OutputFile file, OutputFile::Create(dir, beside, mode));
   absl::Status status = file.WriteAt(0, content);
@@ -119,13 +122,22 @@ absl::Status Sync(const Fd& fd, absl::string_view path) {
   return absl::OkStatus();
 }
 
-absl::Status Rename(const Fd& from_dir, const std::string& from, const Fd& to_dir, const std::string& to) {
+absl::Status Rename(const Fd& from_dir, const std::string& from, const Fd& to_dir,
+                    const std::string& to) {
   VMKEEP_RETURN_IF_ERROR(CheckPlain(from));
   VMKEEP_RETURN_IF_ERROR(CheckPlain(to));
   if (renameat(from_dir.get(), from.c_str(), to_dir.get(), to.c_str()) != 0) {
     return error::FromErrno(errno, absl::StrCat("cannot rename ", from, " to"), to);
   }
   return absl::OkStatus();
+}
+
+absl::Status RemoveIfEmpty(const Fd& dir, const std::string& name) {
+  VMKEEP_RETURN_IF_ERROR(CheckPlain(name));
+  if (unlinkat(dir.get(), name.c_str(), AT_REMOVEDIR) == 0) return absl::OkStatus();
+  // POSIX allows EEXIST for a folder that is not empty.
+  if (errno == ENOTEMPTY || errno == EEXIST || errno == ENOENT) return absl::OkStatus();
+  return error::FromErrno(errno, "cannot remove", name);
 }
 
 absl::Status Unlink(const Fd& dir, const std::string& name) {
@@ -137,14 +149,16 @@ absl::Status Unlink(const Fd& dir, const std::string& name) {
 }
 
 absl::StatusOr<bool> IsMountPoint(const Fd& dir) {
-  struct statx found {};
-  if (statx(dir.get(), "", AT_EMPTY_PATH, 0, &found) != 0) return error::FromErrno(errno, "cannot look at", "the folder");
+  struct statx found{};
+  if (statx(dir.get(), "", AT_EMPTY_PATH, 0, &found) != 0)
+    return error::FromErrno(errno, "cannot look at", "the folder");
   if ((found.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0) {
     return (found.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
   }
-  // A kernel before 5.8: another device than the parent's, which misses bind mounts of one file system.
-  struct stat self {};
-  struct stat parent {};
+  // A kernel before 5.8: another device than the parent's, which misses bind mounts of one file
+  // system.
+  struct stat self{};
+  struct stat parent{};
   if (fstat(dir.get(), &self) != 0 || fstatat(dir.get(), "..", &parent, 0) != 0) {
     return error::FromErrno(errno, "cannot look at", "the folder");
   }
@@ -152,8 +166,9 @@ absl::StatusOr<bool> IsMountPoint(const Fd& dir) {
 }
 
 absl::StatusOr<Space> GetSpace(const Fd& dir) {
-  struct statvfs found {};
-  if (fstatvfs(dir.get(), &found) != 0) return error::FromErrno(errno, "cannot ask for the free space of", "the folder");
+  struct statvfs found{};
+  if (fstatvfs(dir.get(), &found) != 0)
+    return error::FromErrno(errno, "cannot ask for the free space of", "the folder");
   return Space{.total_bytes = static_cast<int64_t>(found.f_blocks * found.f_frsize),
                .free_bytes = static_cast<int64_t>(found.f_bavail * found.f_frsize)};
 }

@@ -1,3 +1,7 @@
+#include "common/fs/errors.h"
+#include "common/fs/files.h"
+#include "common/status_macros.h"
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -10,10 +14,6 @@
 #include <string>
 #include <utility>
 #include <vector>
-
-#include "common/fs/errors.h"
-#include "common/fs/files.h"
-#include "common/status_macros.h"
 
 namespace vmkeep::fs {
 namespace {
@@ -70,8 +70,9 @@ Pass RemoveEntries(DIR* dir, int depth) {
 absl::Status RemoveFolder(int parent, const char* name, int depth) {
   if (depth > kMaxDepth) return error::TooDeep(name);
   VMKEEP_ASSIGN_OR_RETURN(const DirHandle dir, OpenForRemoval(parent, name));
-  // Passes, because removing while reading may skip entries, and because NFS renames a file that is open somewhere on
-  // this host to .nfs* instead of removing it. Each pass but the last removes something, so they end.
+  // Passes, because removing while reading may skip entries, and because NFS renames a file that is
+  // open somewhere on this host to .nfs* instead of removing it. Each pass but the last removes
+  // something, so they end.
   while (true) {
     const Pass pass = RemoveEntries(dir.get(), depth);
     if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT) return absl::OkStatus();
@@ -90,7 +91,8 @@ absl::Status RemoveEntry(int dir, const char* name, int depth) {
   if (err == EBUSY) return error::NotEmptied(name);
   if (err != EISDIR && err != EPERM) return error::FromErrno(err, "cannot remove", name);
   const absl::Status status = RemoveFolder(dir, name, depth + 1);
-  // EPERM of a file that may not be removed (immutable): it is no folder, and that is the better message.
+  // EPERM of a file that may not be removed (immutable): it is no folder, and that is the better
+  // message.
   return error::Errno(status) == ENOTDIR ? error::FromErrno(err, "cannot remove", name) : status;
 }
 

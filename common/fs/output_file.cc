@@ -1,13 +1,13 @@
 #include "common/fs/output_file.h"
 
+#include "common/fs/errors.h"
+#include "common/fs/files.h"
+#include "common/status_macros.h"
+
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
-
-#include "common/fs/errors.h"
-#include "common/fs/files.h"
-#include "common/status_macros.h"
 
 namespace vmkeep::fs {
 
@@ -18,7 +18,8 @@ absl::StatusOr<OutputFile> OutputFile::Create(const Fd& dir, const std::string& 
 }
 
 absl::Status OutputFile::SetLength(int64_t bytes) {
-  if (ftruncate(fd_.get(), bytes) != 0) return error::FromErrno(errno, "cannot set the length of", name_);
+  if (ftruncate(fd_.get(), bytes) != 0)
+    return error::FromErrno(errno, "cannot set the length of", name_);
   return absl::OkStatus();
 }
 

@@ -1,23 +1,25 @@
 #ifndef VMKEEP_COMMON_FS_OUTPUT_FILE_H_
 #define VMKEEP_COMMON_FS_OUTPUT_FILE_H_
 
+#include "common/fs/fd.h"
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include <sys/types.h>
 
 #include <cstdint>
 #include <string>
 
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
-#include "common/fs/fd.h"
-
 namespace vmkeep::fs {
 
-// A new file that counts only after Finish(). WriteAt() may be called by several threads at once; the rest by one, when
-// they are done. Dropped unfinished, the file stays as it is: whoever made the folder removes it.
+// A new file that counts only after Finish(). WriteAt() may be called by several threads at once;
+// the rest by one, when they are done. Dropped unfinished, the file stays as it is: whoever made
+// the folder removes it.
 class OutputFile {
  public:
-  // Replaces what is there under that name, by a new file: never written through an old descriptor or a link.
+  // Replaces what is there under that name, by a new file: never written through an old descriptor
+  // or a link.
   static absl::StatusOr<OutputFile> Create(const Fd& dir, const std::string& name, mode_t mode);
   OutputFile(OutputFile&&) = default;
   OutputFile& operator=(OutputFile&&) = default;
@@ -25,8 +27,9 @@ class OutputFile {
   int fd() const { return fd_.get(); }
   absl::Status SetLength(int64_t bytes);
   absl::Status WriteAt(int64_t offset, absl::string_view bytes) const;
-  // fsync and close, once: NFS reports a full or lost disk at any of write, fsync and close. After an error the file is
-  // worthless, and a second call gives the same error instead of a second fsync, which could succeed with data gone.
+  // fsync and close, once: NFS reports a full or lost disk at any of write, fsync and close. After
+  // an error the file is worthless, and a second call gives the same error instead of a second
+  // fsync, which could succeed with data gone.
   absl::Status Finish();
 
  private:

@@ -1,9 +1,9 @@
 #include "common/jsonl/jsonl.h"
 
-#include <google/protobuf/util/json_util.h>
+#include "common/error.h"
 
 #include "absl/strings/str_cat.h"
-#include "common/error.h"
+#include <google/protobuf/util/json_util.h>
 
 namespace vmkeep::jsonl {
 
@@ -11,9 +11,11 @@ absl::StatusOr<std::string> Encode(const google::protobuf::Message& message) {
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
   std::string line;
-  if (auto status = google::protobuf::util::MessageToJsonString(message, &line, options); !status.ok()) {
+  if (auto status = google::protobuf::util::MessageToJsonString(message, &line, options);
+      !status.ok()) {
     return MakeError(absl::StatusCode::kInternal, "BAD_MESSAGE",
-                     absl::StrCat("cannot write ", message.GetTypeName(), " as JSON: ", std::string(status.message())));
+                     absl::StrCat("cannot write ", message.GetTypeName(),
+                                  " as JSON: ", std::string(status.message())));
   }
   line.push_back('\n');
   return line;
@@ -23,9 +25,11 @@ absl::Status Decode(absl::string_view line, google::protobuf::Message* message) 
   google::protobuf::util::JsonParseOptions options;
   options.ignore_unknown_fields = true;
   const google::protobuf::StringPiece text(line.data(), line.size());
-  if (auto status = google::protobuf::util::JsonStringToMessage(text, message, options); !status.ok()) {
+  if (auto status = google::protobuf::util::JsonStringToMessage(text, message, options);
+      !status.ok()) {
     return MakeError(absl::StatusCode::kInvalidArgument, "BAD_LINE",
-                     absl::StrCat("not a line of ", message->GetTypeName(), ": ", std::string(status.message())));
+                     absl::StrCat("not a line of ", message->GetTypeName(), ": ",
+                                  std::string(status.message())));
   }
   return absl::OkStatus();
 }

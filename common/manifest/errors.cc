@@ -1,8 +1,9 @@
 #include "common/manifest/errors.h"
 
-#include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/manifest/manifest.h"
+
+#include "absl/strings/str_cat.h"
 
 namespace vmkeep::manifest::error {
 
@@ -12,10 +13,11 @@ absl::Status NotAManifest(absl::string_view why) {
 }
 
 absl::Status TooNew(int64_t format_version) {
-  return MakeError(absl::StatusCode::kFailedPrecondition, "MANIFEST_TOO_NEW",
-                   absl::StrCat("manifest.json has format version ", format_version, ", this build reads up to ",
-                                kFormatVersion, ": use a newer vmkeep"),
-                   {{"format_version", absl::StrCat(format_version)}});
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition, "MANIFEST_TOO_NEW",
+      absl::StrCat("manifest.json has format version ", format_version, ", this build reads up to ",
+                   kFormatVersion, ": use a newer vmkeep"),
+      {{"format_version", absl::StrCat(format_version)}});
 }
 
 absl::Status CannotWrite(absl::string_view why) {

@@ -1,5 +1,12 @@
 #include "common/manifest/manifest.h"
 
+#include "common/digest/digest.h"
+#include "common/manifest/errors.h"
+#include "common/status_macros.h"
+#include "common/uuid.h"
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/struct.pb.h>
@@ -8,13 +15,6 @@
 
 #include <memory>
 #include <set>
-
-#include "absl/strings/ascii.h"
-#include "absl/strings/str_cat.h"
-#include "common/digest/digest.h"
-#include "common/manifest/errors.h"
-#include "common/status_macros.h"
-#include "common/uuid.h"
 
 namespace vmkeep::manifest {
 namespace {
@@ -59,27 +59,35 @@ class Checker {
     Require(IsPlainFileName(name), field, "must be a plain file name");
     Require(names_.insert(name).second, field, "names a file that is named already");
   }
-  void Bytes(int64_t value, absl::string_view field) { Require(value >= 0, field, "must not be negative"); }
+  void Bytes(int64_t value, absl::string_view field) {
+    Require(value >= 0, field, "must not be negative");
+  }
 
   void Disk(const v1::Disk& disk, const std::string& at) {
     Require(IsPlainFileName(disk.target()), at + "target", "must be a disk's target, such as vda");
-    Require(disk.format() == "raw" || disk.format() == "qcow2", at + "format", "must be raw or qcow2");
+    Require(disk.format() == "raw" || disk.format() == "qcow2", at + "format",
+            "must be raw or qcow2");
     File(disk.file(), at + "file");
     Bytes(disk.virtual_bytes(), at + "virtual_bytes");
     Bytes(disk.file_bytes(), at + "file_bytes");
     Bytes(disk.data_bytes(), at + "data_bytes");
     const v1::Digest& digest = disk.digest();
     Require(digest.algorithm() == "sha256", at + "digest.algorithm", "must be sha256");
-    Require(digest.chunk_bytes() == digest::kChunkBytes, at + "digest.chunk_bytes", "must be 4194304");
-    Require(digest::IsHexDigest(digest.root()), at + "digest.root", "must be a SHA-256 in lower-case hex");
-    Require(IsPlainFileName(digest.list_file()), at + "digest.list_file", "must be a plain file name");
-    Require(lists_.insert(digest.list_file()).second, at + "digest.list_file", "belongs to another disk already");
+    Require(digest.chunk_bytes() == digest::kChunkBytes, at + "digest.chunk_bytes",
+            "must be 4194304");
+    Require(digest::IsHexDigest(digest.root()), at + "digest.root",
+            "must be a SHA-256 in lower-case hex");
+    Require(IsPlainFileName(digest.list_file()), at + "digest.list_file",
+            "must be a plain file name");
+    Require(lists_.insert(digest.list_file()).second, at + "digest.list_file",
+            "belongs to another disk already");
   }
 
   void OtherFile(const v1::File& file, const std::string& at) {
     File(file.file(), at + "file");
     Bytes(file.bytes(), at + "bytes");
-    Require(digest::IsHexDigest(file.sha256()), at + "sha256", "must be a SHA-256 in lower-case hex");
+    Require(digest::IsHexDigest(file.sha256()), at + "sha256",
+            "must be a SHA-256 in lower-case hex");
   }
 
   std::vector<FieldViolation> violations() { return std::move(violations_); }
@@ -99,7 +107,8 @@ absl::StatusOr<v1::Manifest> Parse(absl::string_view text) {
   v1::Manifest manifest;
   util::JsonParseOptions options;
   options.ignore_unknown_fields = true;
-  const auto status = util::JsonStringToMessage(StringPiece(text.data(), text.size()), &manifest, options);
+  const auto status =
+      util::JsonStringToMessage(StringPiece(text.data(), text.size()), &manifest, options);
   if (!status.ok()) return error::NotAManifest(std::string(status.message()));
   const std::vector<FieldViolation> violations = Check(manifest);
   if (!violations.empty()) {
@@ -115,9 +124,9 @@ absl::StatusOr<std::string> Serialize(const v1::Manifest& manifest) {
   options.preserve_proto_field_names = true;
   options.add_whitespace = true;
   std::string text;
-  const auto status =
-      util::BinaryToJsonString(resolver.get(), absl::StrCat(kTypePrefix, "/", manifest.GetTypeName()),
-                               DeterministicBytes(manifest), &text, options);
+  const auto status = util::BinaryToJsonString(
+      resolver.get(), absl::StrCat(kTypePrefix, "/", manifest.GetTypeName()),
+      DeterministicBytes(manifest), &text, options);
   if (!status.ok()) return error::CannotWrite(std::string(status.message()));
   if (text.empty() || text.back() != '\n') text.push_back('\n');
   return text;
@@ -131,7 +140,8 @@ std::vector<FieldViolation> Check(const v1::Manifest& manifest) {
   checker.Require(manifest.epoch() > 0, "epoch", "must be positive");
   checker.Uuid(manifest.vm().uuid(), "vm.uuid");
   checker.Uuid(manifest.repository().id(), "repository.id");
-  for (int i = 0; i < manifest.disks_size(); ++i) checker.Disk(manifest.disks(i), absl::StrCat("disks[", i, "]."));
+  for (int i = 0; i < manifest.disks_size(); ++i)
+    checker.Disk(manifest.disks(i), absl::StrCat("disks[", i, "]."));
   for (int i = 0; i < manifest.files_size(); ++i) {
     checker.OtherFile(manifest.files(i), absl::StrCat("files[", i, "]."));
   }
@@ -139,9 +149,11 @@ std::vector<FieldViolation> Check(const v1::Manifest& manifest) {
 }
 
 bool IsPlainFileName(absl::string_view name) {
-  if (name.empty() || name.size() > 200 || name[0] == '.' || name[0] == '-' || name == kFileName) return false;
+  if (name.empty() || name.size() > 200 || name[0] == '.' || name[0] == '-' || name == kFileName)
+    return false;
   for (const char c : name) {
-    if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '_' && c != '-') return false;
+    if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '_' && c != '-')
+      return false;
   }
   return true;
 }

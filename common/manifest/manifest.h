@@ -1,37 +1,39 @@
 #ifndef VMKEEP_COMMON_MANIFEST_MANIFEST_H_
 #define VMKEEP_COMMON_MANIFEST_MANIFEST_H_
 
-#include <string>
-#include <vector>
+#include "common/error.h"
+#include "vmkeep/manifest/v1/manifest.pb.h"
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "common/error.h"
-#include "vmkeep/manifest/v1/manifest.pb.h"
 
-// The self-description beside a backup's files. What is read came from a disk that others can write: nothing of it is
-// used as a path before Check().
+#include <string>
+#include <vector>
+
+// The self-description beside a backup's files. What is read came from a disk that others can
+// write: nothing of it is used as a path before Check().
 namespace vmkeep::manifest {
 
 inline constexpr int kFormatVersion = 1;
 inline constexpr char kFileName[] = "manifest.json";
 inline constexpr size_t kMaxBytes = 4 << 20;
 
-// Text to manifest, checked. DATA_LOSS, reason MANIFEST_INVALID; FAILED_PRECONDITION, reason MANIFEST_TOO_NEW, for a
-// higher format_version, whatever else the text holds. Unknown fields are ignored.
+// Text to manifest, checked. DATA_LOSS, reason MANIFEST_INVALID; FAILED_PRECONDITION, reason
+// MANIFEST_TOO_NEW, for a higher format_version, whatever else the text holds. Unknown fields are
+// ignored.
 absl::StatusOr<v1::Manifest> Parse(absl::string_view text);
 
-// Manifest to text: proto3 JSON with the field names of the .proto, indented, ends with '\n'. Equal manifests give equal
-// bytes. Does not check.
+// Manifest to text: proto3 JSON with the field names of the .proto, indented, ends with '\n'. Equal
+// manifests give equal bytes. Does not check.
 absl::StatusOr<std::string> Serialize(const v1::Manifest& manifest);
 
-// What is wrong, field by field; empty when it can be used. Every id is a UUID, every file a plain name that occurs once,
-// every digest complete: so all of them may become part of a path.
+// What is wrong, field by field; empty when it can be used. Every id is a UUID, every file a plain
+// name that occurs once, every digest complete: so all of them may become part of a path.
 std::vector<FieldViolation> Check(const v1::Manifest& manifest);
 
-// A name that may stand in a backup's folder: letters, digits, '.', '_' and '-', not starting with '.' or '-', at most
-// 200 characters. No name of a file that this folder holds anyway.
+// A name that may stand in a backup's folder: letters, digits, '.', '_' and '-', not starting with
+// '.' or '-', at most 200 characters. No name of a file that this folder holds anyway.
 bool IsPlainFileName(absl::string_view name);
 
 }  // namespace vmkeep::manifest

@@ -8,8 +8,8 @@
 
 namespace vmkeep::controller {
 
-// Which role each method takes, by its full name ("/vmkeep.v1.BackupService/GetBackup"). A method without an entry is
-// denied to everybody; a test compares the table with the services.
+// Which role each method takes, by its full name ("/vmkeep.v1.BackupService/GetBackup"). A method
+// without an entry is denied to everybody; a test compares the table with the services.
 absl::Status Authorize(const Caller& caller, absl::string_view method);
 
 // For that test.

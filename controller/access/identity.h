@@ -35,8 +35,9 @@ struct AccessPolicy {
   std::set<std::string> operators;  // common names that may act as kOperator
 };
 
-// A certificate's common name is the principal. Without one, a unix socket or loopback is the principal "local", an
-// operator: who can reach it administers this machine. UNAUTHENTICATED for anybody else.
+// A certificate's common name is the principal. Without one, a unix socket or loopback is the
+// principal "local", an operator: who can reach it administers this machine. UNAUTHENTICATED for
+// anybody else.
 absl::StatusOr<Caller> Identify(const Peer& peer, const AccessPolicy& policy);
 
 }  // namespace vmkeep::controller

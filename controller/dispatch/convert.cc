@@ -25,7 +25,8 @@ google::protobuf::Timestamp ToTimestamp(absl::Time time) {
   google::protobuf::Timestamp result;
   const int64_t seconds = absl::ToUnixSeconds(time);
   result.set_seconds(seconds);
-  result.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
+  result.set_nanos(
+      static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
   return result;
 }
 
@@ -45,7 +46,8 @@ Failure FromFailure(const ::vmkeep::v1::Failure& failure, absl::Time reported) {
 TaskProgress FromProgress(const ::vmkeep::v1::Progress& progress, absl::Time reported) {
   TaskProgress result;
   Progress& to = result.progress;
-  if (::vmkeep::v1::Progress::Phase_IsValid(progress.phase())) to.phase = static_cast<Phase>(progress.phase());
+  if (::vmkeep::v1::Progress::Phase_IsValid(progress.phase()))
+    to.phase = static_cast<Phase>(progress.phase());
   to.disk = progress.disk();
   to.disk_count = progress.disk_count();
   to.bytes_done = Size(progress.bytes_done());
@@ -67,7 +69,8 @@ BackupResult FromResult(const pb::BackupResult& result) {
   to.data_bytes = Size(result.data_bytes());
   to.stored_bytes = Size(result.stored_bytes());
   to.manifest_sha256 = result.manifest_sha256();
-  for (const auto& disk : result.excluded_disks()) to.excluded_disks.push_back({disk.target(), disk.reason()});
+  for (const auto& disk : result.excluded_disks())
+    to.excluded_disks.push_back({disk.target(), disk.reason()});
   to.simulated = result.simulated();
   return to;
 }
@@ -163,7 +166,8 @@ VmRecord FromProto(const ::vmkeep::v1::Vm& vm) {
   VmRecord result;
   result.uuid = absl::AsciiStrToLower(vm.uuid());
   result.name = vm.name();
-  if (::vmkeep::v1::Vm::PowerState_IsValid(vm.power_state())) result.power = static_cast<PowerState>(vm.power_state());
+  if (::vmkeep::v1::Vm::PowerState_IsValid(vm.power_state()))
+    result.power = static_cast<PowerState>(vm.power_state());
   if (vm.has_overlay()) result.overlay = FromOverlay(vm.overlay());
   return result;
 }

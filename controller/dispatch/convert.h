@@ -11,8 +11,9 @@
 
 #include "absl/status/statusor.h"
 
-// Between the executor's wire and the controller's values. Pure. An executor is another program of perhaps another
-// version: what it says is read defensively, numbers below zero and unknown enum values become "none".
+// Between the executor's wire and the controller's values. Pure. An executor is another program of
+// perhaps another version: what it says is read defensively, numbers below zero and unknown enum
+// values become "none".
 namespace vmkeep::controller {
 
 // The record's task: a scrub when task_is_scrub, else a backup.
@@ -23,8 +24,8 @@ ExecutorClient::Hello FromProto(const executor::v1::HelloResponse& hello);
 KnownTask FromProto(const executor::v1::TaskStatus& task);
 VmRecord FromProto(const ::vmkeep::v1::Vm& vm);
 RepositoryRecord FromProto(const ::vmkeep::v1::Repository& repository);
-// An event of a kind that this version does not know becomes a StepDone without a name: it changes nothing and is
-// acknowledged like the others.
+// An event of a kind that this version does not know becomes a StepDone without a name: it changes
+// nothing and is acknowledged like the others.
 ExecutorEvent FromProto(const executor::v1::Event& event);
 
 }  // namespace vmkeep::controller

@@ -7,7 +7,8 @@
 namespace vmkeep::controller {
 namespace {
 
-// Answers exactly once: with what it is told, else with "shutting down" when the last holder drops it.
+// Answers exactly once: with what it is told, else with "shutting down" when the last holder drops
+// it.
 class Answer {
  public:
   using Done = std::function<void(absl::StatusOr<RepositoryRecord>)>;
@@ -27,10 +28,12 @@ class Answer {
 }  // namespace
 
 void Dispatcher::SyncHosts() {
+  if (sync_posted_.exchange(true)) return;
   context_.loop->Post([this] { SyncHostsHere(); });
 }
 
 void Dispatcher::SyncHostsHere() {
+  sync_posted_ = false;
   for (const HostView& host : context_.inventory.ListHosts()) {
     auto& link = links_[host.record.id];
     if (link != nullptr) {
@@ -65,7 +68,8 @@ void Dispatcher::InitRepository(const HostId& host, int slot, bool allow_plain_d
   auto answer = std::make_shared<Answer>(std::move(done));
   context_.loop->Post([this, host, slot, allow_plain_directory, answer] {
     HostLink* link = Find(host);
-    if (link == nullptr) return answer->Give(error::HostUnreachable(host, "it is not connected yet"));
+    if (link == nullptr)
+      return answer->Give(error::HostUnreachable(host, "it is not connected yet"));
     link->InitRepository(slot, allow_plain_directory,
                          [answer](absl::StatusOr<RepositoryRecord> repository) {
                            answer->Give(std::move(repository));

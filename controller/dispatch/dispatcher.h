@@ -3,20 +3,22 @@
 
 #include "controller/dispatch/host_link.h"
 
+#include <atomic>
 #include <map>
 #include <memory>
 
 namespace vmkeep::controller {
 
-// One link per registered host, on the loop. Every method but InitRepository and SyncHosts is called there.
-// Stop the loop before destroying it.
+// One link per registered host, on the loop. Every method but InitRepository and SyncHosts is
+// called there. Stop the loop before destroying it.
 class Dispatcher {
  public:
   explicit Dispatcher(HostLinkContext context) : context_(std::move(context)) {}
 
   // Before anything else.
   void SetHooks(HostLinkContext::Hooks hooks) { context_.hooks = std::move(hooks); }
-  // Dials the hosts that the inventory knows and this does not, and those whose address changed. Thread-safe.
+  // Dials the hosts that the inventory knows and this does not, and those whose address changed.
+  // Thread-safe.
   void SyncHosts();
 
   void StartTask(const BackupRecord& record, std::function<void(absl::Status)> done);
@@ -35,6 +37,7 @@ class Dispatcher {
 
   HostLinkContext context_;
   std::map<HostId, std::shared_ptr<HostLink>> links_;
+  std::atomic<bool> sync_posted_ = false;  // one that has not looked yet
 };
 
 }  // namespace vmkeep::controller

@@ -15,8 +15,9 @@ absl::Status HostUnreachable(const HostId& host, absl::string_view why) {
 }
 
 absl::Status ExecutorSilent(absl::Duration since) {
-  return MakeError(absl::StatusCode::kUnavailable, "EXECUTOR_SILENT",
-                   absl::StrCat("no sign of life of its executor for ", absl::FormatDuration(since)));
+  return MakeError(
+      absl::StatusCode::kUnavailable, "EXECUTOR_SILENT",
+      absl::StrCat("no sign of life of its executor for ", absl::FormatDuration(since)));
 }
 
 absl::Status BadAnswer(absl::string_view call, absl::string_view what) {

@@ -1,17 +1,18 @@
 #ifndef VMKEEP_CONTROLLER_DISPATCH_EXECUTOR_CLIENT_H_
 #define VMKEEP_CONTROLLER_DISPATCH_EXECUTOR_CLIENT_H_
 
+#include "controller/domain/backup.h"
+#include "controller/domain/executor_event.h"
+#include "controller/domain/inventory.h"
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
-#include "controller/domain/backup.h"
-#include "controller/domain/executor_event.h"
-#include "controller/domain/inventory.h"
 
 namespace vmkeep::controller {
 
@@ -25,8 +26,9 @@ struct HostInventory {
   std::vector<RepositoryRecord> repositories;
 };
 
-// One executor. Every call answers through its callback exactly once, from some thread, within its deadline; none
-// blocks. Errors carry the executor's reason; an unreachable host is kUnavailable. Thread-safe.
+// One executor. Every call answers through its callback exactly once, from some thread, within its
+// deadline; none blocks. Errors carry the executor's reason; an unreachable host is kUnavailable.
+// Thread-safe.
 class ExecutorClient {
  public:
   template <typename T>
@@ -38,21 +40,25 @@ class ExecutorClient {
 
   virtual ~ExecutorClient() = default;
   virtual void SayHello(const std::string& controller_id, Callback<Hello> done) = 0;
-  // `record` with its task fields set: a backup, or a scrub when task_is_scrub. Value: already known.
+  // `record` with its task fields set: a backup, or a scrub when task_is_scrub. Value: already
+  // known.
   virtual void StartTask(const BackupRecord& record, Callback<bool> done) = 0;
   virtual void CancelTask(const TaskRef& task, Callback<bool> done) = 0;
   virtual void ListTasks(Callback<std::vector<KnownTask>> done) = 0;
   virtual void GetInventory(Callback<HostInventory> done) = 0;
-  virtual void InitRepository(int slot, bool allow_plain_directory, Callback<RepositoryRecord> done) = 0;
+  virtual void InitRepository(int slot, bool allow_plain_directory,
+                              Callback<RepositoryRecord> done) = 0;
   virtual void AckEvents(int64_t sequence, Callback<bool> done) = 0;
-  // Events after `sequence` until `ended` is called; an empty batch is a sign of life. The client reads the next batch
-  // only after `batch` returned. Destroying the client ends it.
-  virtual void StreamEvents(int64_t after_sequence, std::function<void(std::vector<ExecutorEvent>)> batch,
+  // Events after `sequence` until `ended` is called; an empty batch is a sign of life. The client
+  // reads the next batch only after `batch` returned. Destroying the client ends it.
+  virtual void StreamEvents(int64_t after_sequence,
+                            std::function<void(std::vector<ExecutorEvent>)> batch,
                             std::function<void(absl::Status)> ended) = 0;
 };
 
 // Dials a host: the address is "unix:/path" or "host:port".
-using ExecutorClientFactory = std::function<absl::StatusOr<std::shared_ptr<ExecutorClient>>(const std::string& address)>;
+using ExecutorClientFactory =
+    std::function<absl::StatusOr<std::shared_ptr<ExecutorClient>>(const std::string& address)>;
 
 }  // namespace vmkeep::controller
 

@@ -26,7 +26,7 @@ using Async = pb::ExecutorService::StubInterface::async_interface;
 constexpr absl::Duration kShort = absl::Seconds(15);  // answered from memory, or after one flush
 constexpr absl::Duration kStart = absl::Seconds(30);  // a journal's flush on a busy disk
 constexpr absl::Duration kLook = absl::Seconds(60);   // looks at libvirt and at repositories
-constexpr int kMaxInventoryPages = 1000;              // of 1000 VMs each: an executor that turns in circles
+constexpr int kMaxInventoryPages = 1000;  // of 1000 VMs each: an executor that turns in circles
 
 // The calls under way: cancelled together when the client goes. Thread-safe.
 class Calls {
@@ -42,7 +42,8 @@ class Calls {
     MutexLock lock(&mu_);
     contexts_.erase(context);
   }
-  // A context is removed before it is destroyed, so it lives while the lock is held; TryCancel only marks the call.
+  // A context is removed before it is destroyed, so it lives while the lock is held; TryCancel only
+  // marks the call.
   void CancelAll() ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(&mu_);
     closed_ = true;
@@ -77,11 +78,13 @@ using UnaryMethod = void (Async::*)(grpc::ClientContext*, const Request*, Respon
 
 // One unary call. `done` gets the response or the executor's error.
 template <typename Request, typename Response>
-void CallUnary(const std::shared_ptr<Connection>& connection, UnaryMethod<Request, Response> method, Request request,
-               absl::Duration deadline, std::function<void(absl::StatusOr<Response>)> done) {
+void CallUnary(const std::shared_ptr<Connection>& connection, UnaryMethod<Request, Response> method,
+               Request request, absl::Duration deadline,
+               std::function<void(absl::StatusOr<Response>)> done) {
   auto call = std::make_shared<Call<Request, Response>>();
   call->request = std::move(request);
-  call->context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoNanoseconds(deadline));
+  call->context.set_deadline(std::chrono::system_clock::now() +
+                             absl::ToChronoNanoseconds(deadline));
   if (!connection->calls.Add(&call->context)) return done(ClientGone());
   auto finish = [connection, call, done = std::move(done)](const grpc::Status& status) {
     connection->calls.Remove(&call->context);
@@ -96,7 +99,8 @@ void CallUnary(const std::shared_ptr<Connection>& connection, UnaryMethod<Reques
 class EventReader final : public grpc::ClientReadReactor<pb::StreamEventsResponse> {
  public:
   EventReader(std::shared_ptr<Connection> connection, int64_t after_sequence,
-              std::function<void(std::vector<ExecutorEvent>)> batch, std::function<void(absl::Status)> ended)
+              std::function<void(std::vector<ExecutorEvent>)> batch,
+              std::function<void(absl::Status)> ended)
       : connection_(std::move(connection)), batch_(std::move(batch)), ended_(std::move(ended)) {
     request_.set_after_sequence(after_sequence);
   }
@@ -139,7 +143,8 @@ class EventReader final : public grpc::ClientReadReactor<pb::StreamEventsRespons
 // Reads page after page.
 class InventoryReader : public std::enable_shared_from_this<InventoryReader> {
  public:
-  InventoryReader(std::shared_ptr<Connection> connection, ExecutorClient::Callback<HostInventory> done)
+  InventoryReader(std::shared_ptr<Connection> connection,
+                  ExecutorClient::Callback<HostInventory> done)
       : connection_(std::move(connection)), done_(std::move(done)) {}
 
   void Next(std::string page_token) {
@@ -147,7 +152,9 @@ class InventoryReader : public std::enable_shared_from_this<InventoryReader> {
     request.set_page_token(std::move(page_token));
     CallUnary<pb::GetInventoryRequest, pb::GetInventoryResponse>(
         connection_, &Async::GetInventory, std::move(request), kLook,
-        [self = shared_from_this()](absl::StatusOr<pb::GetInventoryResponse> page) { self->OnPage(std::move(page)); });
+        [self = shared_from_this()](absl::StatusOr<pb::GetInventoryResponse> page) {
+          self->OnPage(std::move(page));
+        });
   }
 
  private:
@@ -158,7 +165,8 @@ class InventoryReader : public std::enable_shared_from_this<InventoryReader> {
       found_.repositories.push_back(FromProto(repository));
     }
     if (page->next_page_token().empty()) return done_(std::move(found_));
-    if (++pages_ >= kMaxInventoryPages) return done_(error::BadAnswer("GetInventory", "its pages do not end"));
+    if (++pages_ >= kMaxInventoryPages)
+      return done_(error::BadAnswer("GetInventory", "its pages do not end"));
     Next(page->next_page_token());
   }
 
@@ -170,7 +178,8 @@ class InventoryReader : public std::enable_shared_from_this<InventoryReader> {
 
 class GrpcExecutorClient final : public ExecutorClient {
  public:
-  explicit GrpcExecutorClient(std::shared_ptr<grpc::Channel> channel) : connection_(std::make_shared<Connection>()) {
+  explicit GrpcExecutorClient(std::shared_ptr<grpc::Channel> channel)
+      : connection_(std::make_shared<Connection>()) {
     connection_->channel = std::move(channel);
     connection_->stub = pb::ExecutorService::NewStub(connection_->channel);
   }
@@ -185,15 +194,16 @@ class GrpcExecutorClient final : public ExecutorClient {
         connection_, &Async::Hello, std::move(request), kShort,
         [done = std::move(done)](absl::StatusOr<pb::HelloResponse> hello) {
           if (!hello.ok()) return done(hello.status());
-          if (hello->executor_id().empty()) return done(error::BadAnswer("Hello", "there is no executor id"));
+          if (hello->executor_id().empty())
+            return done(error::BadAnswer("Hello", "there is no executor id"));
           done(FromProto(*hello));
         });
   }
 
   void StartTask(const BackupRecord& record, Callback<bool> done) override {
     CallUnary<pb::StartTaskRequest, pb::StartTaskResponse>(
-        connection_, &Async::StartTask, ToStartTask(record),
-        kStart, [done = std::move(done)](absl::StatusOr<pb::StartTaskResponse> started) {
+        connection_, &Async::StartTask, ToStartTask(record), kStart,
+        [done = std::move(done)](absl::StatusOr<pb::StartTaskResponse> started) {
           if (!started.ok()) return done(started.status());
           done(started->already_known());
         });
@@ -203,8 +213,8 @@ class GrpcExecutorClient final : public ExecutorClient {
     pb::CancelTaskRequest request;
     *request.mutable_task() = ToProto(task);
     CallUnary<pb::CancelTaskRequest, pb::CancelTaskResponse>(
-        connection_, &Async::CancelTask, std::move(request),
-        kStart, [done = std::move(done)](absl::StatusOr<pb::CancelTaskResponse> cancelled) {
+        connection_, &Async::CancelTask, std::move(request), kStart,
+        [done = std::move(done)](absl::StatusOr<pb::CancelTaskResponse> cancelled) {
           if (!cancelled.ok()) return done(cancelled.status());
           done(cancelled->known());
         });
@@ -225,13 +235,14 @@ class GrpcExecutorClient final : public ExecutorClient {
     std::make_shared<InventoryReader>(connection_, std::move(done))->Next("");
   }
 
-  void InitRepository(int slot, bool allow_plain_directory, Callback<RepositoryRecord> done) override {
+  void InitRepository(int slot, bool allow_plain_directory,
+                      Callback<RepositoryRecord> done) override {
     pb::InitRepositoryRequest request;
     request.set_slot(slot);
     request.set_allow_plain_directory(allow_plain_directory);
     CallUnary<pb::InitRepositoryRequest, pb::InitRepositoryResponse>(
-        connection_, &Async::InitRepository,
-        std::move(request), kLook, [done = std::move(done)](absl::StatusOr<pb::InitRepositoryResponse> answer) {
+        connection_, &Async::InitRepository, std::move(request), kLook,
+        [done = std::move(done)](absl::StatusOr<pb::InitRepositoryResponse> answer) {
           if (!answer.ok()) return done(answer.status());
           done(FromProto(answer->repository()));
         });
@@ -241,8 +252,8 @@ class GrpcExecutorClient final : public ExecutorClient {
     pb::AckEventsRequest request;
     request.set_sequence(sequence);
     CallUnary<pb::AckEventsRequest, pb::AckEventsResponse>(
-        connection_, &Async::AckEvents, std::move(request),
-        kShort, [done = std::move(done)](absl::StatusOr<pb::AckEventsResponse> answer) {
+        connection_, &Async::AckEvents, std::move(request), kShort,
+        [done = std::move(done)](absl::StatusOr<pb::AckEventsResponse> answer) {
           if (!answer.ok()) return done(answer.status());
           done(true);
         });
@@ -260,7 +271,8 @@ class GrpcExecutorClient final : public ExecutorClient {
 }  // namespace
 
 ExecutorClientFactory GrpcExecutorClientFactory(TlsFiles tls) {
-  return [tls = std::move(tls)](const std::string& address) -> absl::StatusOr<std::shared_ptr<ExecutorClient>> {
+  return [tls = std::move(tls)](
+             const std::string& address) -> absl::StatusOr<std::shared_ptr<ExecutorClient>> {
     VMKEEP_ASSIGN_OR_RETURN(auto channel, Dial(address, tls));
     return std::make_shared<GrpcExecutorClient>(std::move(channel));
   };

@@ -6,9 +6,9 @@
 
 namespace vmkeep::controller {
 
-// Dials with `tls`: a unix socket, loopback, or mutual TLS, else the factory refuses the address. Every call has a
-// deadline; the channel pings a silent peer. A client that is destroyed cancels its calls: each still answers, from a
-// gRPC thread. The only gRPC client of the controller.
+// Dials with `tls`: a unix socket, loopback, or mutual TLS, else the factory refuses the address.
+// Every call has a deadline; the channel pings a silent peer. A client that is destroyed cancels
+// its calls: each still answers, from a gRPC thread. The only gRPC client of the controller.
 ExecutorClientFactory GrpcExecutorClientFactory(TlsFiles tls);
 
 }  // namespace vmkeep::controller

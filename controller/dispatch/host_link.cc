@@ -14,7 +14,8 @@
 namespace vmkeep::controller {
 namespace {
 
-// More events than this waiting for the store: the stream is dropped and later read again from where it is durable.
+// More events than this waiting for the store: the stream is dropped and later read again from
+// where it is durable.
 constexpr size_t kMaxQueuedEvents = 20'000;
 
 // Only a person can make it right: said as REFUSED, not as UNREACHABLE.
@@ -59,7 +60,7 @@ void HostLink::After(absl::Duration delay, void (HostLink::*next)()) {
   });
 }
 
-// Coming up -----------------------------------------------------------------------------------------------------------
+// Coming up.
 
 void HostLink::Connect() {
   ++generation_;
@@ -84,8 +85,8 @@ void HostLink::OnHello(absl::StatusOr<ExecutorClient::Hello> hello) {
   if (!hello.ok()) return Disconnect(hello.status());
   const auto known = context_.inventory.GetHost(id_);
   const int64_t durable = known ? known->record.acknowledged_sequence : 0;
-  // A journal that is behind what it reported before was put back from a copy: read all it has, what is known already
-  // changes nothing.
+  // A journal that is behind what it reported before was put back from a copy: read all it has,
+  // what is known already changes nothing.
   if (hello->last_sequence < durable) {
     log::Warning("host_journal_behind",
                  {{"host", id_}, {"durable", durable}, {"journal", hello->last_sequence}});
@@ -123,7 +124,7 @@ void HostLink::OnTasks(absl::StatusOr<std::vector<KnownTask>> tasks) {
   After(context_.options.inventory_every, &HostLink::RefreshNowAndThen);
 }
 
-// Events --------------------------------------------------------------------------------------------------------------
+// Events.
 
 void HostLink::OnBatch(std::vector<ExecutorEvent> events) {
   last_heard_ = context_.clock.Monotonic();
@@ -142,8 +143,8 @@ void HostLink::OnBatch(std::vector<ExecutorEvent> events) {
   if (inventory_changed) RefreshInventory();
 }
 
-// One call at a time: were a later one recorded and acknowledged after an earlier one failed, the earlier events would
-// be lost.
+// One call at a time: were a later one recorded and acknowledged after an earlier one failed, the
+// earlier events would be lost.
 void HostLink::RecordNext() {
   if (recording_ || queued_.empty()) return;
   recording_ = true;
@@ -202,7 +203,7 @@ void HostLink::Disconnect(const absl::Status& why) {
   After(backoff_.Next(), &HostLink::Connect);
 }
 
-// Inventory -----------------------------------------------------------------------------------------------------------
+// Inventory.
 
 void HostLink::RefreshInventory() {
   if (refreshing_) {
@@ -231,7 +232,7 @@ void HostLink::RefreshNowAndThen() {
   After(context_.options.inventory_every, &HostLink::RefreshNowAndThen);
 }
 
-// Calls ---------------------------------------------------------------------------------------------------------------
+// Calls.
 
 absl::Status HostLink::NotConnected() const { return error::HostUnreachable(id_, why_offline_); }
 
@@ -244,11 +245,12 @@ void HostLink::StartTask(const BackupRecord& record, std::function<void(absl::St
 
 void HostLink::CancelTask(const TaskRef& task, std::function<void(absl::StatusOr<bool>)> done) {
   if (!online_) return done(NotConnected());
-  // "Not known" is also said of a task that ended and whose end is still to be reported: only one that is not listed
-  // either is gone.
+  // "Not known" is also said of a task that ended and whose end is still to be reported: only one
+  // that is not listed either is gone.
   auto list = [weak = weak_from_this(), task, done](absl::StatusOr<bool> known) {
     const auto self = weak.lock();
-    if (!known.ok() || *known) return done(known.ok() ? absl::StatusOr<bool>(false) : known.status());
+    if (!known.ok() || *known)
+      return done(known.ok() ? absl::StatusOr<bool>(false) : known.status());
     if (self == nullptr || !self->online_) return done(absl::UnavailableError("disconnected"));
     self->client_->ListTasks(self->There<absl::StatusOr<std::vector<KnownTask>>>(
         [task, done](absl::StatusOr<std::vector<KnownTask>> tasks) {

@@ -25,8 +25,9 @@ struct HostLinkOptions {
   absl::Duration silence = absl::Seconds(45);  // a stream without any message for this long is dead
   absl::Duration retry_first = absl::Milliseconds(500);
   absl::Duration retry_max = absl::Seconds(30);
-  absl::Duration inventory_every = absl::Minutes(1);  // also without a sign of change: free space moves
-  uint64_t seed = 0;                                  // of the jitter
+  absl::Duration inventory_every =
+      absl::Minutes(1);  // also without a sign of change: free space moves
+  uint64_t seed = 0;     // of the jitter
 };
 
 // What all links share.
@@ -35,7 +36,8 @@ struct HostLinkContext {
   struct Hooks {
     std::function<void(const HostId&, std::vector<KnownTask>)> online;
     std::function<void(const HostId&, const std::string& message)> offline;
-    // Makes events durable and answers, on any thread, with the last sequence that is. One call at a time per host.
+    // Makes events durable and answers, on any thread, with the last sequence that is. One call at
+    // a time per host.
     std::function<void(const HostId&, std::vector<ExecutorEvent>,
                        std::function<void(absl::StatusOr<int64_t>)>)>
         record;
@@ -49,9 +51,10 @@ struct HostLinkContext {
   Hooks hooks;
 };
 
-// The connection to one host: Hello, GetInventory, ListTasks, then its events from the last one that is durable here;
-// acknowledged only after they are. A lost connection costs nothing: it is made again, with growing delays.
-// Lives on the loop: every method is called there. Held by shared_ptr; destroying it ends the connection.
+// The connection to one host: Hello, GetInventory, ListTasks, then its events from the last one
+// that is durable here; acknowledged only after they are. A lost connection costs nothing: it is
+// made again, with growing delays. Lives on the loop: every method is called there. Held by
+// shared_ptr; destroying it ends the connection.
 class HostLink : public std::enable_shared_from_this<HostLink> {
  public:
   HostLink(const HostLinkContext& context, HostId id, std::string address);
@@ -61,9 +64,11 @@ class HostLink : public std::enable_shared_from_this<HostLink> {
   void SetAddress(const std::string& address);
   const std::string& address() const { return address_; }
 
-  // Each answers on the loop, exactly once, unless the loop stops before. HOST_UNREACHABLE when not connected.
+  // Each answers on the loop, exactly once, unless the loop stops before. HOST_UNREACHABLE when not
+  // connected.
   void StartTask(const BackupRecord& record, std::function<void(absl::Status)> done);
-  // True: the executor neither runs the task nor has an end of it to report, and never will accept it.
+  // True: the executor neither runs the task nor has an end of it to report, and never will accept
+  // it.
   void CancelTask(const TaskRef& task, std::function<void(absl::StatusOr<bool>)> done);
   // Answers after the inventory knows of the repository too.
   void InitRepository(int slot, bool allow_plain_directory,

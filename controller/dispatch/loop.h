@@ -16,9 +16,10 @@
 
 namespace vmkeep::controller {
 
-// One thread that runs what is posted, in order, and later what is due: links and scheduler keep their state on it and
-// need no locks. What runs here must not block. Post* are thread-safe, also after Stop(): then nothing runs any more and
-// the closures are destroyed. Held by shared_ptr, so that a late callback can still post.
+// One thread that runs what is posted, in order, and later what is due: links and scheduler keep
+// their state on it and need no locks. What runs here must not block. Post* are thread-safe, also
+// after Stop(): then nothing runs any more and the closures are destroyed. Held by shared_ptr, so
+// that a late callback can still post.
 class Loop {
  public:
   explicit Loop(Clock& clock);
@@ -33,7 +34,8 @@ class Loop {
   void Stop() ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  using TimerKey = std::pair<absl::Duration, int64_t>;  // when (monotonic), then first come first served
+  using TimerKey =
+      std::pair<absl::Duration, int64_t>;  // when (monotonic), then first come first served
 
   void Run();
   // The next thing to run; empty when there is none, then `wait_until` says how long.

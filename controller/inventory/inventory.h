@@ -1,19 +1,19 @@
 #ifndef VMKEEP_CONTROLLER_INVENTORY_INVENTORY_H_
 #define VMKEEP_CONTROLLER_INVENTORY_INVENTORY_H_
 
-#include <functional>
-#include <map>
-#include <optional>
-#include <string>
-#include <vector>
+#include "common/clock.h"
+#include "controller/domain/inventory.h"
+#include "controller/store/backup_store.h"
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "common/clock.h"
-#include "common/mutex.h"
-#include "controller/domain/inventory.h"
-#include "controller/store/backup_store.h"
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace vmkeep::controller {
 
@@ -31,8 +31,10 @@ struct ResolvedVm {
   std::vector<HostId> candidates;  // all hosts that report its UUID
 };
 
-// Hosts, VMs and repositories: durable, never erased; availability lives in memory. Answers from memory, so no call but
-// Load() waits. Thread-safe; lives as long as the store.
+class InventoryMemory;
+
+// Hosts, VMs and repositories: durable, never erased; availability lives in memory. Answers from
+// memory, so no call but Load() waits. Thread-safe; lives as long as the store.
 class Inventory {
  public:
   Inventory(BackupStore& store, Clock& clock);
@@ -40,14 +42,21 @@ class Inventory {
   // Reads all that is durable. Once, before anything else.
   absl::Status Load();
 
-  // `done` after the fsync. Another address for a known id changes it and keeps the pinned executor.
-  void RegisterHost(HostId id, std::string address, std::function<void(absl::StatusOr<HostView>)> done);
-  // First contact pins the executor's UUID. HOST_CHANGED (kFailedPrecondition) when another one answers.
+  // `done` after the fsync. Another address for a known id changes it and keeps the pinned
+  // executor.
+  void RegisterHost(HostId id, std::string address,
+                    std::function<void(absl::StatusOr<HostView>)> done);
+  // First contact pins the executor's UUID. HOST_NOT_FOUND; HOST_CHANGED when another one answers
+  // than the pinned; EXECUTOR_TAKEN when it is another host's. id: the host's; address and
+  // acknowledged_sequence are not looked at.
   void RecordHello(const HostRecord& seen, std::function<void(absl::Status)> done);
   void SetAvailability(const HostId& id, Availability availability, absl::string_view message);
-  // Replaces what the host has.
-  void RecordInventory(const HostId& id, std::vector<VmRecord> vms, std::vector<RepositoryRecord> repositories);
-  void RecordAcknowledged(const HostId& id, int64_t sequence);  // memory only: the store has it already
+  // Replaces what the host has: in memory at once, durable when more than sizes changed. Of unknown
+  // hosts nothing is kept.
+  void RecordInventory(const HostId& id, std::vector<VmRecord> vms,
+                       std::vector<RepositoryRecord> repositories);
+  void RecordAcknowledged(const HostId& id,
+                          int64_t sequence);  // memory only: the store has it already
 
   std::optional<HostView> GetHost(absl::string_view id) const;
   std::vector<HostView> ListHosts() const;  // by id
@@ -55,12 +64,18 @@ class Inventory {
   std::vector<RepositoryRecord> ListRepositories(absl::string_view host_id) const;  // by slot
   std::vector<RepositoryRecord> ListAllRepositories() const;                        // by host, slot
 
-  // By UUID or name (of VMs on every host). VM_NOT_FOUND; VM_AMBIGUOUS when a name fits several UUIDs (metadata
-  // "vm_uuids") or when no or more than one of several hosts with this UUID runs it (metadata "host_ids").
+  // By UUID or name (of VMs on every host). VM_NOT_FOUND; VM_AMBIGUOUS when a name fits several
+  // UUIDs (metadata "vm_uuids") or when not exactly one of several hosts with this UUID runs it
+  // (metadata "host_ids").
   absl::StatusOr<ResolvedVm> ResolveVm(absl::string_view spelling) const;
 
-  // Called, from some thread and without a lock, after anything above changed.
+  // Called, from some thread and without a lock, after anything above changed. Set once, before
+  // use.
   void OnChange(std::function<void()> changed);
+
+ private:
+  BackupStore& store_;
+  const std::shared_ptr<InventoryMemory> memory_;  // shared with commits under way
 };
 
 }  // namespace vmkeep::controller

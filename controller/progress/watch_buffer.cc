@@ -7,7 +7,11 @@ namespace vmkeep::controller {
 bool WatchBuffer::AddChange(const SharedRecord& record) {
   const auto at = entries_.find(record->id);
   const bool counted = at != entries_.end() && at->second.changed;
-  if (!counted && changes_.size() >= max_changes_) return false;
+  if (!counted && changes_.size() >= max_changes_) {
+    // Its live change stays, and must not bring back a record that is older than what is read.
+    if (at != entries_.end()) at->second.record = record;
+    return false;
+  }
   if (counted) changes_.erase(at->second.record->revision);
   Put(record).changed = true;
   changes_.insert(record->revision);

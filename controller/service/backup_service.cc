@@ -25,7 +25,8 @@ class RefusedWatch final : public grpc::ServerWriteReactor<pb::WatchBackupsRespo
 };
 
 // One more than the page, to know whether there is a next one.
-absl::StatusOr<BackupQuery> ToQuery(const Caller& caller, const ListInput& input, const TokenScope& scope) {
+absl::StatusOr<BackupQuery> ToQuery(const Caller& caller, const ListInput& input,
+                                    const TokenScope& scope) {
   BackupQuery query;
   query.project = caller.project;
   query.filter = input.filter;
@@ -37,23 +38,26 @@ absl::StatusOr<BackupQuery> ToQuery(const Caller& caller, const ListInput& input
   return query;
 }
 
-absl::Status FillPage(StoreView& view, const BackupQuery& query, const TokenScope& scope, const LiveState& live,
-                      pb::ListBackupsResponse* response) {
+absl::Status FillPage(StoreView& view, const BackupQuery& query, const TokenScope& scope,
+                      const LiveState& live, pb::ListBackupsResponse* response) {
   VMKEEP_ASSIGN_OR_RETURN(auto records, view.List(query));
   const size_t page_size = static_cast<size_t>(query.limit) - 1;
   if (records.size() > page_size) {
     records.resize(page_size);
     const BackupRecord& last = records.back();
-    response->set_next_page_token(MakePageToken(scope, FormatPosition({last.create_time, last.id})));
+    response->set_next_page_token(
+        MakePageToken(scope, FormatPosition({last.create_time, last.id})));
   }
-  for (BackupRecord& record : records) *response->add_backups() = ToProto(live.View(std::move(record)));
+  for (BackupRecord& record : records)
+    *response->add_backups() = ToProto(live.View(std::move(record)));
   return absl::OkStatus();
 }
 
 }  // namespace
 
-BackupService::BackupService(const Gate& gate, BackupStore& store, const Inventory& inventory, const LiveState& live,
-                             WatchHub& hub, Clock& clock, WatchStreamOptions watch_options)
+BackupService::BackupService(const Gate& gate, BackupStore& store, const Inventory& inventory,
+                             const LiveState& live, WatchHub& hub, Clock& clock,
+                             WatchStreamOptions watch_options)
     : gate_(gate),
       store_(store),
       inventory_(inventory),
@@ -63,26 +67,30 @@ BackupService::BackupService(const Gate& gate, BackupStore& store, const Invento
       watch_options_(std::move(watch_options)) {}
 
 grpc::ServerUnaryReactor* BackupService::CreateBackup(grpc::CallbackServerContext* context,
-                                                      const pb::CreateBackupRequest* request, pb::Backup* response) {
+                                                      const pb::CreateBackupRequest* request,
+                                                      pb::Backup* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const auto caller = gate_.Admit(*context, "/vmkeep.v1.BackupService/CreateBackup");
   if (!caller.ok()) return Finish(reactor, caller.status());
   const auto input = Validate(*request);
   if (!input.ok()) return Finish(reactor, input.status());
-  controller::CreateBackup(
-      store_, inventory_, clock_, *caller, *input,
-      [this, response, reactor](const absl::StatusOr<BackupRecord>& record) { Reply(record, response, reactor); });
+  controller::CreateBackup(store_, inventory_, clock_, *caller, *input,
+                           [this, response, reactor](const absl::StatusOr<BackupRecord>& record) {
+                             Reply(record, response, reactor);
+                           });
   return reactor;
 }
 
 grpc::ServerUnaryReactor* BackupService::GetBackup(grpc::CallbackServerContext* context,
-                                                   const pb::GetBackupRequest* request, pb::Backup* response) {
+                                                   const pb::GetBackupRequest* request,
+                                                   pb::Backup* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const auto caller = gate_.Admit(*context, "/vmkeep.v1.BackupService/GetBackup");
   if (!caller.ok()) return Finish(reactor, caller.status());
   const auto id = Validate(*request);
   if (!id.ok()) return Finish(reactor, id.status());
-  store_.Read([this, project = caller->project, id = *id, response, reactor](absl::StatusOr<StoreView*> view) {
+  store_.Read([this, project = caller->project, id = *id, response,
+               reactor](absl::StatusOr<StoreView*> view) {
     if (!view.ok()) return Reply(view.status(), response, reactor);
     auto found = (*view)->Get(project, id);
     if (!found.ok()) return Reply(found.status(), response, reactor);
@@ -110,7 +118,8 @@ grpc::ServerUnaryReactor* BackupService::ListBackups(grpc::CallbackServerContext
 }
 
 grpc::ServerUnaryReactor* BackupService::UpdateBackup(grpc::CallbackServerContext* context,
-                                                      const pb::UpdateBackupRequest* request, pb::Backup* response) {
+                                                      const pb::UpdateBackupRequest* request,
+                                                      pb::Backup* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const auto caller = gate_.Admit(*context, "/vmkeep.v1.BackupService/UpdateBackup");
   if (!caller.ok()) return Finish(reactor, caller.status());
@@ -131,7 +140,8 @@ grpc::ServerWriteReactor<pb::WatchBackupsResponse>* BackupService::WatchBackups(
   if (!input.ok()) return new RefusedWatch(input.status());
   auto watch = ToWatch(*caller, *input);
   if (!watch.ok()) return new RefusedWatch(watch.status());
-  return WatchStream::Start(hub_, *std::move(watch), ScopeOf(*caller, input->query_digest), watch_options_);
+  return WatchStream::Start(hub_, *std::move(watch), ScopeOf(*caller, input->query_digest),
+                            watch_options_);
 }
 
 void BackupService::Reply(const absl::StatusOr<BackupRecord>& record, pb::Backup* response,
@@ -144,14 +154,16 @@ TokenScope BackupService::ScopeOf(const Caller& caller, const std::string& query
   return {store_.controller_id(), absl::StrCat(caller.project, "/", query_digest)};
 }
 
-absl::StatusOr<WatchHub::Request> BackupService::ToWatch(const Caller& caller, const WatchInput& input) const {
+absl::StatusOr<WatchHub::Request> BackupService::ToWatch(const Caller& caller,
+                                                         const WatchInput& input) const {
   WatchHub::Request watch;
   watch.project = caller.project;
   watch.filter = input.filter;
   watch.until_settled = input.until_settled;
   if (input.resume_token.empty()) return watch;
-  VMKEEP_ASSIGN_OR_RETURN(watch.after_revision,
-                          ParseResumeToken(ScopeOf(caller, input.query_digest), input.resume_token));
+  VMKEEP_ASSIGN_OR_RETURN(
+      watch.after_revision,
+      ParseResumeToken(ScopeOf(caller, input.query_digest), input.resume_token));
   return watch;
 }
 

@@ -13,12 +13,13 @@
 
 namespace vmkeep::controller {
 
-// Each handler: authorise, validate, one verb, convert. None blocks: the store's callbacks end the calls.
-// Thread-safe; lives until the server is shut down.
+// Each handler: authorise, validate, one verb, convert. None blocks: the store's callbacks end the
+// calls. Thread-safe; lives until the server is shut down.
 class BackupService final : public ::vmkeep::v1::BackupService::CallbackService {
  public:
-  BackupService(const Gate& gate, BackupStore& store, const Inventory& inventory, const LiveState& live,
-                WatchHub& hub, Clock& clock, WatchStreamOptions watch_options);
+  BackupService(const Gate& gate, BackupStore& store, const Inventory& inventory,
+                const LiveState& live, WatchHub& hub, Clock& clock,
+                WatchStreamOptions watch_options);
 
   grpc::ServerUnaryReactor* CreateBackup(grpc::CallbackServerContext* context,
                                          const ::vmkeep::v1::CreateBackupRequest* request,
@@ -33,7 +34,8 @@ class BackupService final : public ::vmkeep::v1::BackupService::CallbackService 
                                          const ::vmkeep::v1::UpdateBackupRequest* request,
                                          ::vmkeep::v1::Backup* response) override;
   grpc::ServerWriteReactor<::vmkeep::v1::WatchBackupsResponse>* WatchBackups(
-      grpc::CallbackServerContext* context, const ::vmkeep::v1::WatchBackupsRequest* request) override;
+      grpc::CallbackServerContext* context,
+      const ::vmkeep::v1::WatchBackupsRequest* request) override;
 
  private:
   // Ends the call with the record as it is now, or the error.

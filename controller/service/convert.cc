@@ -14,9 +14,9 @@ namespace pb = ::vmkeep::v1;
 
 // A time that was never set stays unset.
 template <typename Message>
-void SetTime(absl::Time time, Message* message,
-             google::protobuf::Timestamp* (Message::*field)()) {
-  if (time == absl::Time() || time == absl::InfinitePast() || time == absl::InfiniteFuture()) return;
+void SetTime(absl::Time time, Message* message, google::protobuf::Timestamp* (Message::*field)()) {
+  if (time == absl::Time() || time == absl::InfinitePast() || time == absl::InfiniteFuture())
+    return;
   google::protobuf::Timestamp* timestamp = (message->*field)();
   const int64_t seconds = absl::ToUnixSeconds(time);
   timestamp->set_seconds(seconds);

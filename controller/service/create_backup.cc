@@ -59,7 +59,8 @@ absl::Status CheckVm(StoreView& view, const Request& request) {
   return absl::OkStatus();
 }
 
-// How much to promise: what the VM's last backup took. A first backup promises nothing, its host checks the space.
+// How much to promise: what the VM's last backup took. A first backup promises nothing, its host
+// checks the space.
 absl::StatusOr<int64_t> EstimateBytes(StoreView& view, const Request& request) {
   BackupQuery query;
   query.project = request.caller.project;
@@ -70,13 +71,15 @@ absl::StatusOr<int64_t> EstimateBytes(StoreView& view, const Request& request) {
   return last.empty() ? 0 : last.front().stored_bytes;
 }
 
-// The record that answers the request: one that is there already (its id is set), or the one to insert.
+// The record that answers the request: one that is there already (its id is set), or the one to
+// insert.
 absl::StatusOr<BackupRecord> Decide(StoreView& view, const Request& request) {
   const CreateInput& input = request.input;
   if (!input.request_id.empty()) {
     // First of all: a repeat is answered even when the VM is gone by now.
     VMKEEP_ASSIGN_OR_RETURN(
-        auto before, view.FindByRequest(request.caller.project, request.caller.principal, input.request_id));
+        auto before,
+        view.FindByRequest(request.caller.project, request.caller.principal, input.request_id));
     if (before && before->request_digest != input.request_digest) {
       return error::RequestIdReused(input.request_id, before->id);
     }
@@ -91,10 +94,11 @@ absl::StatusOr<BackupRecord> Decide(StoreView& view, const Request& request) {
 
 }  // namespace
 
-void CreateBackup(BackupStore& store, const Inventory& inventory, Clock& clock, const Caller& caller,
-                  const CreateInput& input,
+void CreateBackup(BackupStore& store, const Inventory& inventory, Clock& clock,
+                  const Caller& caller, const CreateInput& input,
                   std::function<void(absl::StatusOr<BackupRecord>)> done) {
-  auto request = std::make_shared<Request>(Request{caller, input, inventory.ResolveVm(input.vm), {}});
+  auto request =
+      std::make_shared<Request>(Request{caller, input, inventory.ResolveVm(input.vm), {}});
   if (request->vm.ok()) {
     const VmRecord& vm = request->vm->vm;
     request->record = NewRecord(caller, input, vm, inventory.GetHost(vm.host_id), clock.Now());
@@ -107,7 +111,8 @@ void CreateBackup(BackupStore& store, const Inventory& inventory, Clock& clock, 
   }
   request->record.id = NewUuid7(request->record.create_time);
   auto answer = std::make_shared<BackupRecord>();
-  auto mutation = [request, answer](StoreTransaction& transaction) -> absl::StatusOr<std::vector<BackupRecord>> {
+  auto mutation = [request, answer](
+                      StoreTransaction& transaction) -> absl::StatusOr<std::vector<BackupRecord>> {
     VMKEEP_ASSIGN_OR_RETURN(*answer, Decide(transaction, *request));
     if (answer->id != request->record.id) return std::vector<BackupRecord>();  // a repeat
     VMKEEP_ASSIGN_OR_RETURN(*answer, transaction.Put(*answer));

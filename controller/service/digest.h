@@ -11,7 +11,8 @@ namespace vmkeep::controller {
 // SHA-256, lower-case hex.
 std::string Sha256Hex(absl::string_view text);
 
-// Of the message's bytes with its maps in one order: equal messages have equal digests, within one build.
+// Of the message's bytes with its maps in one order: equal messages have equal digests, within one
+// build.
 std::string DigestOf(const google::protobuf::MessageLite& message);
 
 }  // namespace vmkeep::controller

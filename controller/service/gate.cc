@@ -27,7 +27,8 @@ Peer PeerOf(const grpc::CallbackServerContext& context) {
 
 }  // namespace
 
-absl::StatusOr<Caller> Gate::Admit(const grpc::CallbackServerContext& context, absl::string_view method) const {
+absl::StatusOr<Caller> Gate::Admit(const grpc::CallbackServerContext& context,
+                                   absl::string_view method) const {
   VMKEEP_ASSIGN_OR_RETURN(Caller caller, Identify(PeerOf(context), policy_));
   VMKEEP_RETURN_IF_ERROR(Authorize(caller, method));
   if (draining_) return error::Draining();

@@ -19,9 +19,10 @@ class Gate {
  public:
   explicit Gate(AccessPolicy policy) : policy_(std::move(policy)) {}
 
-  // `method` is the full name, "/vmkeep.v1.BackupService/GetBackup". Identity and decision come before everything else:
-  // a stranger does not even learn that the controller is stopping.
-  absl::StatusOr<Caller> Admit(const grpc::CallbackServerContext& context, absl::string_view method) const;
+  // `method` is the full name, "/vmkeep.v1.BackupService/GetBackup". Identity and decision come
+  // before everything else: a stranger does not even learn that the controller is stopping.
+  absl::StatusOr<Caller> Admit(const grpc::CallbackServerContext& context,
+                               absl::string_view method) const;
 
   // From now on every call is refused with DRAINING.
   void Drain() { draining_ = true; }

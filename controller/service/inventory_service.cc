@@ -23,11 +23,13 @@ bool OneOf(const std::vector<HostId>& wanted, const HostId& host) {
   return wanted.empty() || std::find(wanted.begin(), wanted.end(), host) != wanted.end();
 }
 
-// Cuts the part of `all`, which is sorted by `key`, that comes after `cursor`; sets where the next page begins.
+// Cuts the part of `all`, which is sorted by `key`, that comes after `cursor`; sets where the next
+// page begins.
 template <typename T, typename Key>
-std::vector<T> CutPage(std::vector<T> all, const std::string& cursor, int page_size, Key key, std::string* next) {
-  const auto begin =
-      std::find_if(all.begin(), all.end(), [&](const T& item) { return cursor.empty() || key(item) > cursor; });
+std::vector<T> CutPage(std::vector<T> all, const std::string& cursor, int page_size, Key key,
+                       std::string* next) {
+  const auto begin = std::find_if(
+      all.begin(), all.end(), [&](const T& item) { return cursor.empty() || key(item) > cursor; });
   all.erase(all.begin(), begin);
   if (all.size() > static_cast<size_t>(page_size)) {
     all.resize(static_cast<size_t>(page_size));
@@ -37,11 +39,13 @@ std::vector<T> CutPage(std::vector<T> all, const std::string& cursor, int page_s
 }
 
 // The backups under way, of this project, by VM.
-absl::StatusOr<std::map<std::string, BackupId>> UnfinishedByVm(StoreView& view, const std::string& project) {
+absl::StatusOr<std::map<std::string, BackupId>> UnfinishedByVm(StoreView& view,
+                                                               const std::string& project) {
   VMKEEP_ASSIGN_OR_RETURN(const auto open, view.ListOpen());
   std::map<std::string, BackupId> result;
   for (const BackupRecord& record : open) {
-    const bool under_way = IsUnfinished(record.state) || (record.task_open && !record.task_is_scrub);
+    const bool under_way =
+        IsUnfinished(record.state) || (record.task_open && !record.task_is_scrub);
     if (under_way && record.project == project) result[record.vm_uuid] = record.id;
   }
   return result;
@@ -52,15 +56,16 @@ absl::StatusOr<std::map<std::string, int64_t>> ReservedByRepository(StoreView& v
   VMKEEP_ASSIGN_OR_RETURN(const auto open, view.ListOpen());
   std::map<std::string, int64_t> result;
   for (const BackupRecord& record : open) {
-    if (record.task_open && !record.task_is_scrub) result[record.repository_id] += record.reserved_bytes;
+    if (record.task_open && !record.task_is_scrub)
+      result[record.repository_id] += record.reserved_bytes;
   }
   return result;
 }
 
 }  // namespace
 
-InventoryService::InventoryService(const Gate& gate, BackupStore& store, Inventory& inventory, TlsFiles tls,
-                                   InitRepositoryVerb init_repository)
+InventoryService::InventoryService(const Gate& gate, BackupStore& store, Inventory& inventory,
+                                   TlsFiles tls, InitRepositoryVerb init_repository)
     : gate_(gate),
       store_(store),
       inventory_(inventory),
@@ -68,7 +73,8 @@ InventoryService::InventoryService(const Gate& gate, BackupStore& store, Invento
       init_repository_(std::move(init_repository)) {}
 
 grpc::ServerUnaryReactor* InventoryService::RegisterHost(grpc::CallbackServerContext* context,
-                                                         const pb::RegisterHostRequest* request, pb::Host* response) {
+                                                         const pb::RegisterHostRequest* request,
+                                                         pb::Host* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const auto caller = gate_.Admit(*context, "/vmkeep.v1.InventoryService/RegisterHost");
   if (!caller.ok()) return Finish(reactor, caller.status());
@@ -76,16 +82,19 @@ grpc::ServerUnaryReactor* InventoryService::RegisterHost(grpc::CallbackServerCon
   if (!input.ok()) return Finish(reactor, input.status());
   const absl::Status safe = ClientCredentialsFor(input->address, tls_).status();
   if (!safe.ok()) return Finish(reactor, safe);
-  log::Info("host_registered", {{"host", input->id}, {"address", input->address}, {"by", caller->principal}});
-  inventory_.RegisterHost(input->id, input->address, [response, reactor](const absl::StatusOr<HostView>& host) {
-    if (host.ok()) *response = ToProto(*host);
-    Finish(reactor, host.status());
-  });
+  log::Info("host_registered",
+            {{"host", input->id}, {"address", input->address}, {"by", caller->principal}});
+  inventory_.RegisterHost(input->id, input->address,
+                          [response, reactor](const absl::StatusOr<HostView>& host) {
+                            if (host.ok()) *response = ToProto(*host);
+                            Finish(reactor, host.status());
+                          });
   return reactor;
 }
 
 grpc::ServerUnaryReactor* InventoryService::GetHost(grpc::CallbackServerContext* context,
-                                                    const pb::GetHostRequest* request, pb::Host* response) {
+                                                    const pb::GetHostRequest* request,
+                                                    pb::Host* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const auto caller = gate_.Admit(*context, "/vmkeep.v1.InventoryService/GetHost");
   if (!caller.ok()) return Finish(reactor, caller.status());
@@ -109,15 +118,17 @@ grpc::ServerUnaryReactor* InventoryService::ListHosts(grpc::CallbackServerContex
   const auto cursor = CursorOf(scope, input->page_token);
   if (!cursor.ok()) return Finish(reactor, cursor.status());
   std::string next;
-  const auto hosts = CutPage(inventory_.ListHosts(), *cursor, input->page_size,
-                             [](const HostView& host) { return host.record.id; }, &next);
+  const auto hosts = CutPage(
+      inventory_.ListHosts(), *cursor, input->page_size,
+      [](const HostView& host) { return host.record.id; }, &next);
   for (const HostView& host : hosts) *response->add_hosts() = ToProto(host);
   if (!next.empty()) response->set_next_page_token(MakePageToken(scope, next));
   return Finish(reactor, absl::OkStatus());
 }
 
 grpc::ServerUnaryReactor* InventoryService::ListVms(grpc::CallbackServerContext* context,
-                                                    const pb::ListVmsRequest* request, pb::ListVmsResponse* response) {
+                                                    const pb::ListVmsRequest* request,
+                                                    pb::ListVmsResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const auto caller = gate_.Admit(*context, "/vmkeep.v1.InventoryService/ListVms");
   if (!caller.ok()) return Finish(reactor, caller.status());
@@ -129,13 +140,17 @@ grpc::ServerUnaryReactor* InventoryService::ListVms(grpc::CallbackServerContext*
   std::vector<ResolvedVm> vms = inventory_.ListVms();
   std::erase_if(vms, [&](const ResolvedVm& vm) { return !OneOf(input->host_ids, vm.vm.host_id); });
   std::string next;
-  vms = CutPage(std::move(vms), *cursor, input->page_size, [](const ResolvedVm& vm) { return vm.vm.uuid; }, &next);
+  vms = CutPage(
+      std::move(vms), *cursor, input->page_size, [](const ResolvedVm& vm) { return vm.vm.uuid; },
+      &next);
   if (!next.empty()) response->set_next_page_token(MakePageToken(scope, next));
-  store_.Read([project = caller->project, vms = std::move(vms), response, reactor](absl::StatusOr<StoreView*> view) {
+  store_.Read([project = caller->project, vms = std::move(vms), response,
+               reactor](absl::StatusOr<StoreView*> view) {
     if (!view.ok()) return (void)Finish(reactor, view.status());
     auto unfinished = UnfinishedByVm(**view, project);
     if (!unfinished.ok()) return (void)Finish(reactor, unfinished.status());
-    for (const ResolvedVm& vm : vms) *response->add_vms() = ToProto(vm, project, (*unfinished)[vm.vm.uuid]);
+    for (const ResolvedVm& vm : vms)
+      *response->add_vms() = ToProto(vm, project, (*unfinished)[vm.vm.uuid]);
     Finish(reactor, absl::OkStatus());
   });
   return reactor;
@@ -149,8 +164,10 @@ grpc::ServerUnaryReactor* InventoryService::InitRepository(grpc::CallbackServerC
   if (!caller.ok()) return Finish(reactor, caller.status());
   const auto input = Validate(*request);
   if (!input.ok()) return Finish(reactor, input.status());
-  if (!inventory_.GetHost(input->host_id)) return Finish(reactor, error::HostNotFound(input->host_id));
-  log::Info("repository_init", {{"host", input->host_id}, {"slot", input->slot}, {"by", caller->principal}});
+  if (!inventory_.GetHost(input->host_id))
+    return Finish(reactor, error::HostNotFound(input->host_id));
+  log::Info("repository_init",
+            {{"host", input->host_id}, {"slot", input->slot}, {"by", caller->principal}});
   init_repository_(input->host_id, input->slot, input->allow_plain_directory,
                    [response, reactor](const absl::StatusOr<RepositoryRecord>& repository) {
                      if (repository.ok()) *response = ToProto(*repository, 0);
@@ -159,29 +176,32 @@ grpc::ServerUnaryReactor* InventoryService::InitRepository(grpc::CallbackServerC
   return reactor;
 }
 
-grpc::ServerUnaryReactor* InventoryService::ListRepositories(grpc::CallbackServerContext* context,
-                                                             const pb::ListRepositoriesRequest* request,
-                                                             pb::ListRepositoriesResponse* response) {
+grpc::ServerUnaryReactor* InventoryService::ListRepositories(
+    grpc::CallbackServerContext* context, const pb::ListRepositoriesRequest* request,
+    pb::ListRepositoriesResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const auto caller = gate_.Admit(*context, "/vmkeep.v1.InventoryService/ListRepositories");
   if (!caller.ok()) return Finish(reactor, caller.status());
   const auto host_ids = Validate(*request);
   if (!host_ids.ok()) return Finish(reactor, host_ids.status());
   std::vector<RepositoryRecord> repositories = inventory_.ListAllRepositories();
-  std::erase_if(repositories, [&](const RepositoryRecord& r) { return !OneOf(*host_ids, r.host_id); });
-  store_.Read([repositories = std::move(repositories), response, reactor](absl::StatusOr<StoreView*> view) {
-    if (!view.ok()) return (void)Finish(reactor, view.status());
-    auto reserved = ReservedByRepository(**view);
-    if (!reserved.ok()) return (void)Finish(reactor, reserved.status());
-    for (const RepositoryRecord& repository : repositories) {
-      *response->add_repositories() = ToProto(repository, (*reserved)[repository.id]);
-    }
-    Finish(reactor, absl::OkStatus());
-  });
+  std::erase_if(repositories,
+                [&](const RepositoryRecord& r) { return !OneOf(*host_ids, r.host_id); });
+  store_.Read(
+      [repositories = std::move(repositories), response, reactor](absl::StatusOr<StoreView*> view) {
+        if (!view.ok()) return (void)Finish(reactor, view.status());
+        auto reserved = ReservedByRepository(**view);
+        if (!reserved.ok()) return (void)Finish(reactor, reserved.status());
+        for (const RepositoryRecord& repository : repositories) {
+          *response->add_repositories() = ToProto(repository, (*reserved)[repository.id]);
+        }
+        Finish(reactor, absl::OkStatus());
+      });
   return reactor;
 }
 
-absl::StatusOr<std::string> InventoryService::CursorOf(const TokenScope& scope, const std::string& page_token) const {
+absl::StatusOr<std::string> InventoryService::CursorOf(const TokenScope& scope,
+                                                       const std::string& page_token) const {
   if (page_token.empty()) return std::string();
   return ParsePageToken(scope, page_token);
 }

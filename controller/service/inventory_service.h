@@ -15,9 +15,11 @@
 
 namespace vmkeep::controller {
 
-// Asks a host's executor; answers exactly once, on any thread, within the executor client's deadline.
-using InitRepositoryVerb = std::function<void(const HostId& host, int slot, bool allow_plain_directory,
-                                              std::function<void(absl::StatusOr<RepositoryRecord>)> done)>;
+// Asks a host's executor; answers exactly once, on any thread, within the executor client's
+// deadline.
+using InitRepositoryVerb =
+    std::function<void(const HostId& host, int slot, bool allow_plain_directory,
+                       std::function<void(absl::StatusOr<RepositoryRecord>)> done)>;
 
 // Hosts, VMs and repositories. Each handler: authorise, validate, one verb, convert. None blocks.
 // Thread-safe; lives until the server is shut down.
@@ -30,23 +32,26 @@ class InventoryService final : public ::vmkeep::v1::InventoryService::CallbackSe
   grpc::ServerUnaryReactor* RegisterHost(grpc::CallbackServerContext* context,
                                          const ::vmkeep::v1::RegisterHostRequest* request,
                                          ::vmkeep::v1::Host* response) override;
-  grpc::ServerUnaryReactor* GetHost(grpc::CallbackServerContext* context, const ::vmkeep::v1::GetHostRequest* request,
+  grpc::ServerUnaryReactor* GetHost(grpc::CallbackServerContext* context,
+                                    const ::vmkeep::v1::GetHostRequest* request,
                                     ::vmkeep::v1::Host* response) override;
   grpc::ServerUnaryReactor* ListHosts(grpc::CallbackServerContext* context,
                                       const ::vmkeep::v1::ListHostsRequest* request,
                                       ::vmkeep::v1::ListHostsResponse* response) override;
-  grpc::ServerUnaryReactor* ListVms(grpc::CallbackServerContext* context, const ::vmkeep::v1::ListVmsRequest* request,
+  grpc::ServerUnaryReactor* ListVms(grpc::CallbackServerContext* context,
+                                    const ::vmkeep::v1::ListVmsRequest* request,
                                     ::vmkeep::v1::ListVmsResponse* response) override;
   grpc::ServerUnaryReactor* InitRepository(grpc::CallbackServerContext* context,
                                            const ::vmkeep::v1::InitRepositoryRequest* request,
                                            ::vmkeep::v1::Repository* response) override;
-  grpc::ServerUnaryReactor* ListRepositories(grpc::CallbackServerContext* context,
-                                             const ::vmkeep::v1::ListRepositoriesRequest* request,
-                                             ::vmkeep::v1::ListRepositoriesResponse* response) override;
+  grpc::ServerUnaryReactor* ListRepositories(
+      grpc::CallbackServerContext* context, const ::vmkeep::v1::ListRepositoriesRequest* request,
+      ::vmkeep::v1::ListRepositoriesResponse* response) override;
 
  private:
   // The last id of the page before; empty on the first one.
-  absl::StatusOr<std::string> CursorOf(const TokenScope& scope, const std::string& page_token) const;
+  absl::StatusOr<std::string> CursorOf(const TokenScope& scope,
+                                       const std::string& page_token) const;
   TokenScope ScopeOf(const Caller& caller, const std::string& query_digest) const;
 
   const Gate& gate_;

@@ -9,8 +9,9 @@
 #include <cstdint>
 #include <string>
 
-// Tokens that clients carry from answer to request: opaque to them, bound to the query they came with and to this
-// store. They are no secret and grant nothing; the checksum tells a token of ours from garbage. Pure.
+// Tokens that clients carry from answer to request: opaque to them, bound to the query they came
+// with and to this store. They are no secret and grant nothing; the checksum tells a token of ours
+// from garbage. Pure.
 namespace vmkeep::controller {
 
 struct TokenScope {
@@ -18,7 +19,8 @@ struct TokenScope {
   std::string query_digest;  // of what must stay the same from call to call
 };
 
-// Where a page begins: `cursor` is any text. BAD_PAGE_TOKEN for garbage and for a token of another query.
+// Where a page begins: `cursor` is any text. BAD_PAGE_TOKEN for garbage and for a token of another
+// query.
 std::string MakePageToken(const TokenScope& scope, absl::string_view cursor);
 absl::StatusOr<std::string> ParsePageToken(const TokenScope& scope, absl::string_view token);
 

@@ -22,7 +22,8 @@ absl::Status CheckName(StoreView& view, const BackupRecord& record, const std::s
 }
 
 // The record as it is asked to be.
-absl::StatusOr<BackupRecord> Change(StoreView& view, const BackupRecord& record, const UpdateInput& input) {
+absl::StatusOr<BackupRecord> Change(StoreView& view, const BackupRecord& record,
+                                    const UpdateInput& input) {
   if (!input.etag.empty() && input.etag != EtagOf(record)) {
     return error::EtagMismatch(record.id, input.etag, EtagOf(record));
   }
@@ -48,7 +49,8 @@ bool SameForUsers(const BackupRecord& a, const BackupRecord& b) {
 void UpdateBackup(BackupStore& store, const Caller& caller, const UpdateInput& input,
                   std::function<void(absl::StatusOr<BackupRecord>)> done) {
   auto answer = std::make_shared<BackupRecord>();
-  auto mutation = [caller, input, answer](StoreTransaction& transaction) -> absl::StatusOr<std::vector<BackupRecord>> {
+  auto mutation = [caller, input, answer](
+                      StoreTransaction& transaction) -> absl::StatusOr<std::vector<BackupRecord>> {
     VMKEEP_ASSIGN_OR_RETURN(const auto record, transaction.Get(caller.project, input.id));
     if (!record) return error::BackupNotFound(input.id);
     VMKEEP_ASSIGN_OR_RETURN(*answer, Change(transaction, *record, input));
@@ -56,7 +58,8 @@ void UpdateBackup(BackupStore& store, const Caller& caller, const UpdateInput& i
     VMKEEP_ASSIGN_OR_RETURN(*answer, transaction.Put(*answer));
     return std::vector<BackupRecord>{*answer};
   };
-  store.Commit(std::move(mutation), [answer, principal = caller.principal, done = std::move(done)](const auto& committed) {
+  store.Commit(std::move(mutation), [answer, principal = caller.principal,
+                                     done = std::move(done)](const auto& committed) {
     if (!committed.ok()) return done(committed.status());
     if (!committed->empty()) {
       log::Info("backup_updated", {{"backup", answer->id},

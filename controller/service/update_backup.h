@@ -12,8 +12,9 @@
 
 namespace vmkeep::controller {
 
-// The verb: one mutation that changes name and labels and asks for the scrub. What is so already changes nothing: the
-// record keeps its etag. BACKUP_NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, BACKUP_CLOSED, NAME_TAKEN.
+// The verb: one mutation that changes name and labels and asks for the scrub. What is so already
+// changes nothing: the record keeps its etag. BACKUP_NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION,
+// BACKUP_CLOSED, NAME_TAKEN.
 void UpdateBackup(BackupStore& store, const Caller& caller, const UpdateInput& input,
                   std::function<void(absl::StatusOr<BackupRecord>)> done);
 

@@ -51,7 +51,8 @@ void CheckNewState(const pb::UpdateBackupRequest& request, UpdateInput& input, V
   } else if (!request.has_state() || request.state() == Backup::STATE_UNSPECIFIED) {
     found.Add("state", "is named by update_mask and not given; the only accepted value is SCRUB");
   } else {
-    found.Add("state", "the only accepted value is SCRUB: all other states come from the work itself");
+    found.Add("state",
+              "the only accepted value is SCRUB: all other states come from the work itself");
   }
 }
 
@@ -120,7 +121,8 @@ absl::StatusOr<UpdateInput> Validate(const pb::UpdateBackupRequest& request) {
     input.labels = Labels(request.labels().begin(), request.labels().end());
   }
   VMKEEP_RETURN_IF_ERROR(found.ToStatus());
-  if (fields.empty()) return InvalidArgument("update_mask", "nothing to change: give state, name or labels");
+  if (fields.empty())
+    return InvalidArgument("update_mask", "nothing to change: give state, name or labels");
   return input;
 }
 
@@ -152,8 +154,10 @@ absl::StatusOr<HostId> Validate(const pb::GetHostRequest& request) {
 
 absl::StatusOr<PageInput> Validate(const pb::ListHostsRequest& request) {
   Violations found;
-  PageInput input{.host_ids = {}, .page_size = ToPageSize(request.page_size(), found),
-                  .page_token = request.page_token(), .query_digest = "hosts"};
+  PageInput input{.host_ids = {},
+                  .page_size = ToPageSize(request.page_size(), found),
+                  .page_token = request.page_token(),
+                  .query_digest = "hosts"};
   VMKEEP_RETURN_IF_ERROR(found.ToStatus());
   return input;
 }
@@ -162,7 +166,8 @@ absl::StatusOr<PageInput> Validate(const pb::ListVmsRequest& request) {
   Violations found;
   PageInput input{.host_ids = ToHostIds("host_ids", request.host_ids(), found),
                   .page_size = ToPageSize(request.page_size(), found),
-                  .page_token = request.page_token(), .query_digest = {}};
+                  .page_token = request.page_token(),
+                  .query_digest = {}};
   VMKEEP_RETURN_IF_ERROR(found.ToStatus());
   pb::ListVmsRequest query;
   *query.mutable_host_ids() = request.host_ids();

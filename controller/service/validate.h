@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-// Requests become values that need no further check. Pure: nothing here knows what exists. All that is wrong with a
-// request is said in one answer (INVALID_ARGUMENT with BadRequest), by field.
+// Requests become values that need no further check. Pure: nothing here knows what exists. All that
+// is wrong with a request is said in one answer (INVALID_ARGUMENT with BadRequest), by field.
 namespace vmkeep::controller {
 
 struct CreateInput {

@@ -22,12 +22,13 @@ constexpr size_t kMaxLabelValue = 255;
 
 void CheckCount(absl::string_view field, int count, Violations& found) {
   if (count > kMaxFilterValues) {
-    found.Add(field, absl::StrCat("has ", count, " values; at most ", kMaxFilterValues,
-                                  " are accepted"));
+    found.Add(field,
+              absl::StrCat("has ", count, " values; at most ", kMaxFilterValues, " are accepted"));
   }
 }
 
-void CheckTexts(absl::string_view field, const ProtoStrings& values, size_t max, Violations& found) {
+void CheckTexts(absl::string_view field, const ProtoStrings& values, size_t max,
+                Violations& found) {
   CheckCount(field, values.size(), found);
   for (int i = 0; i < std::min(values.size(), kMaxFilterValues); ++i) {
     found.CheckText(absl::StrCat(field, "[", i, "]"), values[i], 1, max);
@@ -62,7 +63,9 @@ std::string Printable(absl::string_view text) {
 void CheckBackupId(absl::string_view field, absl::string_view id, Violations& found) {
   if (id.empty()) return found.Add(field, "is required");
   if (!IsUuid(id)) {
-    found.Add(field, "is no backup id: a UUID of 8-4-4-4-12 lower-case hex digits, as CreateBackup answered it");
+    found.Add(
+        field,
+        "is no backup id: a UUID of 8-4-4-4-12 lower-case hex digits, as CreateBackup answered it");
   }
 }
 
@@ -73,7 +76,8 @@ void CheckHostId(absl::string_view field, absl::string_view id, Violations& foun
   });
   if (id.empty()) return found.Add(field, "is required");
   if (!plain || id.size() > kMaxHostId) {
-    found.Add(field, absl::StrCat("accepted: 1 to ", kMaxHostId, " characters of a-z, 0-9, '-', '.'"));
+    found.Add(field,
+              absl::StrCat("accepted: 1 to ", kMaxHostId, " characters of a-z, 0-9, '-', '.'"));
   }
 }
 
@@ -100,7 +104,9 @@ std::vector<HostId> ToHostIds(absl::string_view field, const ProtoStrings& ids, 
 }
 
 int ToPageSize(int page_size, Violations& found) {
-  if (page_size < 0) found.Add("page_size", absl::StrCat("accepted: 1 to ", kMaxPageSize, "; 0 means ", kDefaultPageSize));
+  if (page_size < 0)
+    found.Add("page_size",
+              absl::StrCat("accepted: 1 to ", kMaxPageSize, "; 0 means ", kDefaultPageSize));
   return page_size == 0 ? kDefaultPageSize : std::min(page_size, kMaxPageSize);
 }
 
@@ -120,7 +126,8 @@ BackupFilter ToFilter(const pb::BackupFilter& filter, Violations& found) {
     }
   }
   for (const int slot : filter.repositories()) {
-    if (slot != 1 && slot != 2) found.Add("filter.repositories", "accepted: 1 (primary), 2 (secondary)");
+    if (slot != 1 && slot != 2)
+      found.Add("filter.repositories", "accepted: 1 (primary), 2 (secondary)");
     result.repositories.push_back(slot);
   }
   CheckLabels("filter.labels", filter.labels(), found);
@@ -128,8 +135,10 @@ BackupFilter ToFilter(const pb::BackupFilter& filter, Violations& found) {
   result.vms = ToVector(filter.vm_ids());
   result.host_ids = ToHostIds("filter.host_ids", filter.host_ids(), found);
   result.repository_ids = ToVector(filter.repository_ids());
-  result.created_after = ToTime("filter.created_after", filter.has_created_after(), filter.created_after(), found);
-  result.created_before = ToTime("filter.created_before", filter.has_created_before(), filter.created_before(), found);
+  result.created_after =
+      ToTime("filter.created_after", filter.has_created_after(), filter.created_after(), found);
+  result.created_before =
+      ToTime("filter.created_before", filter.has_created_before(), filter.created_before(), found);
   result.labels = {filter.labels().begin(), filter.labels().end()};
   result.show_closed = filter.show_closed();
   return result;

@@ -12,7 +12,8 @@
 #include <string>
 #include <vector>
 
-// Rules for fields that several requests have. Each adds what is wrong under the name that the field has there.
+// Rules for fields that several requests have. Each adds what is wrong under the name that the
+// field has there.
 namespace vmkeep::controller {
 
 inline constexpr size_t kMaxVmId = 256;

@@ -14,10 +14,16 @@ struct Text {
 
 constexpr uint32_t kBad = 0xFFFFFFFF;
 
-// The code point at `at`, which moves behind it; kBad for what is no UTF-8 (RFC 3629: no overlong forms, no surrogates).
+// The code point at `at`, which moves behind it; kBad for what is no UTF-8 (RFC 3629: no overlong
+// forms, no surrogates).
 uint32_t NextCodePoint(absl::string_view text, size_t& at) {
   const auto lead = static_cast<unsigned char>(text[at]);
-  const size_t length = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
+  const size_t length = lead < 0x80   ? 1
+                        : lead < 0xC2 ? 0
+                        : lead < 0xE0 ? 2
+                        : lead < 0xF0 ? 3
+                        : lead < 0xF5 ? 4
+                                      : 0;
   if (length == 0 || text.size() - at < length) return kBad;
   uint32_t point = length == 1 ? lead : lead & (0xFFU >> (length + 1));
   for (size_t i = 1; i < length; ++i) {

@@ -25,7 +25,8 @@ class Violations {
     return found_.empty() ? absl::OkStatus() : InvalidArgument(found_);
   }
 
-  // Adds what is wrong with a text: not UTF-8, control characters, or not `min` to `max` code points.
+  // Adds what is wrong with a text: not UTF-8, control characters, or not `min` to `max` code
+  // points.
   void CheckText(absl::string_view field, absl::string_view value, size_t min, size_t max);
 
  private:

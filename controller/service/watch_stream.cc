@@ -75,7 +75,8 @@ void WatchStream::PumpOnce() {
     gone = gone_;
     bookmark_due = std::exchange(bookmark_due_, false);
   }
-  const Step step = gone ? Step::Finish(absl::CancelledError("the caller is gone")) : NextStep(bookmark_due);
+  const Step step =
+      gone ? Step::Finish(absl::CancelledError("the caller is gone")) : NextStep(bookmark_due);
   {
     MutexLock lock(&mu_);
     finished_ = step.finish.has_value();
@@ -97,7 +98,7 @@ WatchStream::Step WatchStream::NextStep(bool bookmark_due) {
   if (!closed && !bookmark_due) return Step::Wait();
   // Before the end by a drain too, so that the caller knows where to resume.
   said_goodbye_ = closed.has_value();
-  Fill(Watcher::Item{});
+  Fill({.view = {}, .snapshot_complete = false, .revision = watcher_->revision()});
   return Step::Write();
 }
 
@@ -105,8 +106,7 @@ void WatchStream::Fill(const Watcher::Item& item) {
   response_.Clear();
   if (item.view) *response_.mutable_backup() = ToProto(*item.view);
   response_.set_snapshot_complete(item.snapshot_complete);
-  if (item.revision > 0) resume_revision_ = item.revision;
-  if (resume_revision_) response_.set_resume_token(MakeResumeToken(scope_, *resume_revision_));
+  if (item.revision > 0) response_.set_resume_token(MakeResumeToken(scope_, item.revision));
 }
 
 void WatchStream::ArmBookmark() {

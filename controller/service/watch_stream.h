@@ -24,8 +24,9 @@ struct WatchStreamOptions {
   absl::Duration bookmark_every = absl::Seconds(15);
 };
 
-// One WatchBackups call: takes from its watcher's bounded buffer, with one write outstanding, so that a slow reader
-// costs no memory. Now and then a bookmark says that the stream lives and where to resume. Owns itself until the call is done; a cancelled call frees everything. Thread-safe.
+// One WatchBackups call: takes from its watcher's bounded buffer, with one write outstanding, so
+// that a slow reader costs no memory. Now and then a bookmark says that the stream lives and where
+// to resume. Owns itself until the call is done; a cancelled call frees everything. Thread-safe.
 class WatchStream final : public grpc::ServerWriteReactor<::vmkeep::v1::WatchBackupsResponse>,
                           public std::enable_shared_from_this<WatchStream> {
  public:
@@ -48,7 +49,8 @@ class WatchStream final : public grpc::ServerWriteReactor<::vmkeep::v1::WatchBac
   void OnCancel() override;
   void OnDone() override;
 
-  // Does what can be done now. Any thread; one of them at a time, a second one leaves its turn to the first.
+  // Does what can be done now. Any thread; one of them at a time, a second one leaves its turn to
+  // the first.
   void Pump() ABSL_LOCKS_EXCLUDED(mu_);
   void PumpOnce() ABSL_LOCKS_EXCLUDED(mu_);
   // The next step; fills `response_` for a write. By the pumping thread only.
@@ -64,7 +66,6 @@ class WatchStream final : public grpc::ServerWriteReactor<::vmkeep::v1::WatchBac
   // Of the pumping thread.
   std::shared_ptr<Watcher> watcher_;
   ::vmkeep::v1::WatchBackupsResponse response_;  // of the write under way
-  std::optional<int64_t> resume_revision_;
   bool said_goodbye_ = false;
 
   Mutex mu_;

@@ -26,7 +26,6 @@ absl::Status Scheduler::Start(BackupStore& store) {
     return absl::OkStatus();
   }));
   log::Info("scheduler_started", {{"open_backups", open.size()}});
-  OnInventoryChanged();
   OnCommitted(open);
   return absl::OkStatus();
 }
@@ -36,7 +35,12 @@ void Scheduler::OnCommitted(const std::vector<BackupRecord>& records) {
 }
 
 void Scheduler::OnInventoryChanged() {
-  Push(scheduler_event::InventoryChanged{inventory_.ListAllRepositories()});
+  {
+    MutexLock lock(&mu_);
+    inventory_moved_ = true;
+    if (std::exchange(posted_, true)) return;
+  }
+  loop_->Post([this] { StepHere(); });
 }
 
 HostLinkContext::Hooks Scheduler::LinkHooks() {
@@ -62,27 +66,32 @@ HostLinkContext::Hooks Scheduler::LinkHooks() {
 void Scheduler::Drain() { Push(scheduler_event::Drain{}); }
 
 void Scheduler::Push(SchedulerEvent event) {
-  bool first = false;
   {
     MutexLock lock(&mu_);
-    first = inbox_.empty();
     inbox_.push_back(std::move(event));
+    if (std::exchange(posted_, true)) return;
   }
-  if (first) loop_->Post([this] { StepHere(); });
+  loop_->Post([this] { StepHere(); });
 }
 
 void Scheduler::StepHere() {
   std::vector<SchedulerEvent> events;
+  bool inventory_moved = false;
   {
     MutexLock lock(&mu_);
+    posted_ = false;
     events = std::exchange(inbox_, {});
+    inventory_moved = std::exchange(inventory_moved_, false);
+  }
+  if (inventory_moved) {
+    events.emplace_back(scheduler_event::InventoryChanged{inventory_.ListAllRepositories()});
   }
   for (const SchedulerCommand& command : core_.Step(clock_.Monotonic(), std::move(events))) {
     std::visit([this](const auto& c) { Run(c); }, command);
   }
 }
 
-// Commands ------------------------------------------------------------------------------------------------------------
+// Commands.
 
 Recorder::Done Scheduler::Written(const BackupId& id) {
   return [this, id](const absl::StatusOr<std::vector<BackupRecord>>& written) {
@@ -115,11 +124,11 @@ void Scheduler::Run(const scheduler_command::CancelTask& command) {
                             {"host", command.host},
                             {"task", command.task.task_id},
                             {"epoch", command.task.epoch}});
-  dispatcher_.CancelTask(command.host, command.task,
-                         [this, id = command.id, call = command.call](absl::StatusOr<bool> gone) {
-                           Push(scheduler_event::CancelAnswered{id, call, gone.status(),
-                                                                gone.ok() && *gone});
-                         });
+  dispatcher_.CancelTask(
+      command.host, command.task,
+      [this, id = command.id, call = command.call](absl::StatusOr<bool> gone) {
+        Push(scheduler_event::CancelAnswered{id, call, gone.status(), gone.ok() && *gone});
+      });
 }
 
 void Scheduler::Run(const scheduler_command::RejectTask& command) {

@@ -18,15 +18,16 @@
 
 namespace vmkeep::controller {
 
-// Runs the SchedulerCore on the loop: collects what happens, gives it to the core in batches, and carries out its
-// commands through the Recorder and the Dispatcher. What it knows is rebuilt from the store at each start.
-// Thread-safe. Lives until the loop has stopped and the store is closed.
+// Runs the SchedulerCore on the loop: collects what happens, gives it to the core in batches, and
+// carries out its commands through the Recorder and the Dispatcher. What it knows is rebuilt from
+// the store at each start. Thread-safe. Lives until the loop has stopped and the store is closed.
 class Scheduler {
  public:
   Scheduler(const SchedulerOptions& options, Recorder& recorder, LiveState& live,
             Inventory& inventory, Dispatcher& dispatcher, std::shared_ptr<Loop> loop, Clock& clock);
 
-  // Takes up the open records; may wait for the store. Before the first host is dialled.
+  // Takes up the open records; may wait for the store. Before the first host is dialled and the
+  // inventory is loaded.
   absl::Status Start(BackupStore& store);
 
   // From the store's observer: every commit, in order.
@@ -62,7 +63,8 @@ class Scheduler {
   SchedulerCore core_;  // on the loop only
 
   Mutex mu_;
-  std::vector<SchedulerEvent> inbox_ ABSL_GUARDED_BY(mu_);  // a step is posted while it is not empty
+  std::vector<SchedulerEvent> inbox_
+      ABSL_GUARDED_BY(mu_);  // a step is posted while it is not empty
 };
 
 }  // namespace vmkeep::controller

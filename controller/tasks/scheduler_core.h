@@ -37,7 +37,8 @@ namespace scheduler_event {
 struct RecordChanged {
   BackupRecord record;
 };
-// The link to the host stands; `tasks` is what its executor has, listed after all that it reported before.
+// The link to the host stands; `tasks` is what its executor has, listed after all that it reported
+// before.
 struct HostOnline {
   HostId host;
   std::vector<KnownTask> tasks;
@@ -49,8 +50,8 @@ struct HostOffline {
 struct InventoryChanged {
   std::vector<RepositoryRecord> repositories;  // all, of all hosts
 };
-// A BeginTask, RejectTask or CloseWithoutTask command reached the store, or did not. What it changed
-// came as RecordChanged before.
+// A BeginTask, RejectTask or CloseWithoutTask command reached the store, or did not. What it
+// changed came as RecordChanged before.
 struct Written {
   BackupId id;
   absl::Status status;
@@ -64,7 +65,8 @@ struct StartRefused {
   int64_t call = 0;
   absl::Status status;
 };
-// `gone`: the executor neither runs the task nor has an end of it to report, and will never accept it.
+// `gone`: the executor neither runs the task nor has an end of it to report, and will never accept
+// it.
 struct CancelAnswered {
   BackupId id;
   int64_t call = 0;
@@ -75,14 +77,14 @@ struct Tick {};
 struct Drain {};
 }  // namespace scheduler_event
 
-using SchedulerEvent =
-    std::variant<scheduler_event::RecordChanged, scheduler_event::HostOnline,
-                 scheduler_event::HostOffline, scheduler_event::InventoryChanged,
-                 scheduler_event::Written, scheduler_event::StartAccepted,
-                 scheduler_event::StartRefused, scheduler_event::CancelAnswered,
-                 scheduler_event::Tick, scheduler_event::Drain>;
+using SchedulerEvent = std::variant<scheduler_event::RecordChanged, scheduler_event::HostOnline,
+                                    scheduler_event::HostOffline, scheduler_event::InventoryChanged,
+                                    scheduler_event::Written, scheduler_event::StartAccepted,
+                                    scheduler_event::StartRefused, scheduler_event::CancelAnswered,
+                                    scheduler_event::Tick, scheduler_event::Drain>;
 
-// What to do. `call` comes back with the answer, so that a late answer of an older call is told apart.
+// What to do. `call` comes back with the answer, so that a late answer of an older call is told
+// apart.
 namespace scheduler_command {
 struct BeginTask {
   BackupId id;
@@ -127,12 +129,13 @@ using SchedulerCommand =
                  scheduler_command::CloseWithoutTask, scheduler_command::SetCondition,
                  scheduler_command::ClearCondition, scheduler_command::ArmTimer>;
 
-// The one task queue, as a pure state machine: which open record gets a place, when, and what its host is told. No
-// thread, no clock, no I/O: the same events at the same times give the same commands.
+// The one task queue, as a pure state machine: which open record gets a place, when, and what its
+// host is told. No thread, no clock, no I/O: the same events at the same times give the same
+// commands.
 //
-// Order: every VM's records form a line, and the lines take turns (start-time fair queueing), so that neither a long
-// line of one VM nor a full or silent host holds up the others. One task per VM at a time.
-// Not thread-safe; `scheduler.h` runs it.
+// Order: every VM's records form a line, and the lines take turns (start-time fair queueing), so
+// that neither a long line of one VM nor a full or silent host holds up the others. One task per VM
+// at a time. Not thread-safe; `scheduler.h` runs it.
 class SchedulerCore {
  public:
   explicit SchedulerCore(const SchedulerOptions& options) : options_(options) {}
@@ -140,7 +143,7 @@ class SchedulerCore {
   // `now` is monotonic. One pass over the queue for the whole batch.
   std::vector<SchedulerCommand> Step(absl::Duration now, std::vector<SchedulerEvent> events);
 
-  // For checkers.
+  // For checkers and tests.
   size_t open_records() const { return entries_.size(); }
   int RunningOnHost(const HostId& host) const;
   int RunningInRepository(const std::string& repository_id) const;
@@ -152,10 +155,10 @@ class SchedulerCore {
     explicit Entry(Backoff delays) : backoff(std::move(delays)) {}
     BackupRecord record;
     Need need = Need::kNothing;
-    int64_t sequence = 0;  // of arrival
-    int64_t turn = 0;      // see class comment; set when it begins to wait
-    bool writing = false;  // a write is on its way to the store
-    int64_t written_revision = 0;  // of the record when it was sent
+    int64_t sequence = 0;                         // of arrival
+    int64_t turn = 0;                             // see class comment; set when it begins to wait
+    bool writing = false;                         // a write is on its way to the store
+    int64_t written_revision = 0;                 // of the record when it was sent
     std::optional<Recorder::Dispatch> beginning;  // what that write promises; counts as running
     Call call = Call::kNone;
     int64_t call_number = 0;
@@ -178,6 +181,13 @@ class SchedulerCore {
     absl::Status error;
     bool wait = false;  // for a slot: not an error
   };
+
+  static constexpr char kHostUnreachable[] = "HOST_UNREACHABLE";
+  static bool Waits(Need need) { return need == Need::kBackupTask || need == Need::kScrubTask; }
+  static bool HasOpenTask(Need need) {
+    return need == Need::kAwaitTask || need == Need::kCancelTask;
+  }
+  static TaskRef TaskOf(const BackupRecord& record) { return {record.task_id, record.epoch}; }
 
   void On(const scheduler_event::RecordChanged& event);
   void On(const scheduler_event::HostOnline& event);

@@ -1,8 +1,9 @@
 #include "executor/hypervisor/errors.h"
 
+#include "common/error.h"
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "common/error.h"
 
 namespace vmkeep::executor::error {
 
@@ -10,13 +11,15 @@ using absl::StatusCode;
 using absl::StrCat;
 
 absl::Status VmNotFound(absl::string_view vm) {
-  return WithResource(MakeError(StatusCode::kNotFound, "VM_NOT_FOUND", StrCat("there is no VM ", vm, " on this host")),
+  return WithResource(MakeError(StatusCode::kNotFound, "VM_NOT_FOUND",
+                                StrCat("there is no VM ", vm, " on this host")),
                       "vm", vm);
 }
 
 absl::Status VmBusy(absl::string_view vm, absl::string_view with_what) {
-  return MakeError(StatusCode::kUnavailable, "VM_BUSY",
-                   StrCat("VM ", vm, " is busy with ", with_what, ": try again when that has ended"));
+  return MakeError(
+      StatusCode::kUnavailable, "VM_BUSY",
+      StrCat("VM ", vm, " is busy with ", with_what, ": try again when that has ended"));
 }
 
 absl::Status CannotBackUp(absl::string_view vm, absl::string_view why_and_remedy) {
@@ -24,21 +27,25 @@ absl::Status CannotBackUp(absl::string_view vm, absl::string_view why_and_remedy
                    StrCat("VM ", vm, " cannot be backed up: ", why_and_remedy));
 }
 
-absl::Status VmOnOverlay(absl::string_view vm, const std::vector<std::string>& files, absl::string_view remedy) {
+absl::Status VmOnOverlay(absl::string_view vm, const std::vector<std::string>& files,
+                         absl::string_view remedy) {
   const std::string list = absl::StrJoin(files, ", ");
   return WithPrecondition(
       MakeError(StatusCode::kFailedPrecondition, "VM_ON_OVERLAY",
-                StrCat("VM ", vm, " still runs on an overlay of an earlier backup (", list, "): ", remedy),
+                StrCat("VM ", vm, " still runs on an overlay of an earlier backup (", list,
+                       "): ", remedy),
                 {{"files", list}}),
       "VM_ON_OVERLAY", vm, remedy);
 }
 
 absl::Status MergeNotReady(absl::string_view target) {
-  return MakeError(StatusCode::kUnavailable, "MERGE_NOT_READY", StrCat("the merge of ", target, " is not ready yet"));
+  return MakeError(StatusCode::kUnavailable, "MERGE_NOT_READY",
+                   StrCat("the merge of ", target, " is not ready yet"));
 }
 
 absl::Status MergeFailed(absl::string_view target, absl::string_view why) {
-  return MakeError(StatusCode::kUnavailable, "MERGE_FAILED", StrCat("the merge of ", target, " failed: ", why));
+  return MakeError(StatusCode::kUnavailable, "MERGE_FAILED",
+                   StrCat("the merge of ", target, " failed: ", why));
 }
 
 absl::Status QuiesceFailed(absl::string_view vm, absl::string_view why) {

@@ -1,25 +1,30 @@
 #ifndef VMKEEP_EXECUTOR_HYPERVISOR_ERRORS_H_
 #define VMKEEP_EXECUTOR_HYPERVISOR_ERRORS_H_
 
-#include <string>
-#include <vector>
-
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+
+#include <string>
+#include <vector>
 
 // What a hypervisor's verbs fail with, named once.
 namespace vmkeep::executor::error {
 
-absl::Status VmNotFound(absl::string_view vm);                                   // kNotFound, VM_NOT_FOUND
-absl::Status VmBusy(absl::string_view vm, absl::string_view with_what);          // kUnavailable, VM_BUSY
-absl::Status CannotBackUp(absl::string_view vm, absl::string_view why_and_remedy);  // kFailedPrecondition, CANNOT_BACK_UP
+absl::Status VmNotFound(absl::string_view vm);                           // kNotFound, VM_NOT_FOUND
+absl::Status VmBusy(absl::string_view vm, absl::string_view with_what);  // kUnavailable, VM_BUSY
+absl::Status CannotBackUp(absl::string_view vm,
+                          absl::string_view why_and_remedy);  // kFailedPrecondition, CANNOT_BACK_UP
 // kFailedPrecondition, VM_ON_OVERLAY; metadata "files".
-absl::Status VmOnOverlay(absl::string_view vm, const std::vector<std::string>& files, absl::string_view remedy);
-absl::Status MergeNotReady(absl::string_view target);                             // kUnavailable, MERGE_NOT_READY
-absl::Status MergeFailed(absl::string_view target, absl::string_view why);        // kUnavailable, MERGE_FAILED
-absl::Status QuiesceFailed(absl::string_view vm, absl::string_view why);          // kFailedPrecondition, QUIESCE_FAILED
-absl::Status HypervisorUnavailable(absl::string_view why);                        // kUnavailable, HYPERVISOR_UNAVAILABLE
-absl::Status HypervisorFailed(absl::string_view while_doing, absl::string_view why);  // kInternal, HYPERVISOR_ERROR
+absl::Status VmOnOverlay(absl::string_view vm, const std::vector<std::string>& files,
+                         absl::string_view remedy);
+absl::Status MergeNotReady(absl::string_view target);  // kUnavailable, MERGE_NOT_READY
+absl::Status MergeFailed(absl::string_view target,
+                         absl::string_view why);  // kUnavailable, MERGE_FAILED
+absl::Status QuiesceFailed(absl::string_view vm,
+                           absl::string_view why);          // kFailedPrecondition, QUIESCE_FAILED
+absl::Status HypervisorUnavailable(absl::string_view why);  // kUnavailable, HYPERVISOR_UNAVAILABLE
+absl::Status HypervisorFailed(absl::string_view while_doing,
+                              absl::string_view why);  // kInternal, HYPERVISOR_ERROR
 
 }  // namespace vmkeep::executor::error
 

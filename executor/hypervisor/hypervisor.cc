@@ -19,7 +19,8 @@ std::string OverlayPath(absl::string_view source, absl::string_view task_id) {
   absl::string_view name = source.substr(name_at, kMaxBaseNameBytes);
   // Not through the middle of a UTF-8 character.
   if (source.size() > name_at + name.size()) {
-    while (!name.empty() && (static_cast<unsigned char>(source[name_at + name.size()]) & 0xC0) == 0x80) {
+    while (!name.empty() &&
+           (static_cast<unsigned char>(source[name_at + name.size()]) & 0xC0) == 0x80) {
       name.remove_suffix(1);
     }
   }

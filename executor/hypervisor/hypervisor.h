@@ -1,16 +1,16 @@
 #ifndef VMKEEP_EXECUTOR_HYPERVISOR_HYPERVISOR_H_
 #define VMKEEP_EXECUTOR_HYPERVISOR_HYPERVISOR_H_
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
-#include "absl/time/time.h"
 
 namespace vmkeep::executor {
 
@@ -51,7 +51,8 @@ struct VmDescription {
   std::string inactive_xml;  // empty when the VM is transient
 };
 
-// One disk on our overlay: everything that merging it needs, so that it can be journalled before the snapshot.
+// One disk on our overlay: everything that merging it needs, so that it can be journalled before
+// the snapshot.
 struct OverlayDisk {
   std::string vm_uuid;
   std::string target;
@@ -62,8 +63,9 @@ struct OverlayDisk {
 
 struct SnapshotPlan {
   std::string vm_uuid;
-  std::vector<OverlayDisk> disks;      // at least one
-  std::vector<std::string> untouched;  // every other target of the VM: listed, so that none is snapshotted by accident
+  std::vector<OverlayDisk> disks;  // at least one
+  std::vector<std::string>
+      untouched;  // every other target of the VM: listed, so that none is snapshotted by accident
   QuiescePolicy quiesce = QuiescePolicy::kIfAvailable;
 };
 
@@ -95,15 +97,18 @@ struct VmSummary {
 
 // Part of every overlay's file name, followed by the task's id.
 inline constexpr absl::string_view kOverlayMark = ".vmkeep-";
-// The overlay's path for a disk: beside it, its base name cut so that no file system refuses the name.
+// The overlay's path for a disk: beside it, its base name cut so that no file system refuses the
+// name.
 std::string OverlayPath(absl::string_view source, absl::string_view task_id);
 // The task's id in an overlay's path; empty when it is none of ours.
 std::string OverlayTask(absl::string_view path);
 
-// What the task engine asks of a hypervisor. Small verbs: each may block for a bounded time, none spans a step, each is
-// idempotent unless it says otherwise. Thread-safe; one VM is worked on by one thread at a time.
+// What the task engine asks of a hypervisor. Small verbs: each may block for a bounded time, none
+// spans a step, each is idempotent unless it says otherwise. Thread-safe; one VM is worked on by
+// one thread at a time.
 //
-// Errors are of hypervisor/errors.h. VM_NOT_FOUND where the VM is gone; UNAVAILABLE where another try may succeed.
+// Errors are of hypervisor/errors.h. VM_NOT_FOUND where the VM is gone; UNAVAILABLE where another
+// try may succeed.
 class Hypervisor {
  public:
   virtual ~Hypervisor() = default;
@@ -112,15 +117,18 @@ class Hypervisor {
   virtual bool simulated() const = 0;
 
   virtual absl::StatusOr<std::vector<VmSummary>> ListVms() = 0;
-  // Calls `changed` from some thread, soon after a VM appeared, vanished or changed its power state. Set once, at start.
+  // Calls `changed` from some thread, soon after a VM appeared, vanished or changed its power
+  // state. Set once, at start.
   virtual void OnChange(std::function<void()> changed) = 0;
 
-  // Looks, changes nothing. Refuses with a sentence and a remedy what cannot be backed up truly (CANNOT_BACK_UP), a VM
-  // with a job under way (VM_BUSY), and a VM on an overlay of ours (VM_ON_OVERLAY).
+  // Looks, changes nothing. Refuses with a sentence and a remedy what cannot be backed up truly
+  // (CANNOT_BACK_UP), a VM with a job under way (VM_BUSY), and a VM on an overlay of ours
+  // (VM_ON_OVERLAY).
   virtual absl::StatusOr<VmDescription> Describe(absl::string_view vm_uuid) = 0;
 
-  // All disks at one instant, atomically. The guest is thawed again when it returns, whatever it returns. Not idempotent:
-  // the plan's overlay names are new. After an error no disk is on an overlay, unless the connection was lost: look.
+  // All disks at one instant, atomically. The guest is thawed again when it returns, whatever it
+  // returns. Not idempotent: the plan's overlay names are new. After an error no disk is on an
+  // overlay, unless the connection was lost: look.
   virtual absl::StatusOr<SnapshotResult> Snapshot(const SnapshotPlan& plan) = 0;
   // Makes sure that the guest is not frozen by us. OK when the VM is off, is gone or has no agent.
   virtual absl::Status Thaw(absl::string_view vm_uuid) = 0;
@@ -131,25 +139,29 @@ class Hypervisor {
   virtual absl::Status StartMerge(const OverlayDisk& disk) = 0;
   // Ends a merge that is kReady. UNAVAILABLE, reason MERGE_NOT_READY: ask again soon.
   virtual absl::Status Pivot(const OverlayDisk& disk) = 0;
-  // Merges the disk of a VM that is off, all links with explicit formats, and keeps the overlay as it is. Does not touch
-  // the definition: Restore() does.
+  // Merges the disk of a VM that is off, all links with explicit formats, and keeps the overlay as
+  // it is. Does not touch the definition: Restore() does.
   virtual absl::Status CommitOffline(const OverlayDisk& disk) = 0;
 
-  // After the merge of all disks: puts the definition back where an offline merge left it on the overlay, then proves
-  // that live and inactive XML name the bases and hold no job, and that the inactive XML equals `before.inactive_xml` byte
-  // for byte; puts owners and modes back. FAILED_PRECONDITION, reason VM_ON_OVERLAY, with what is wrong.
-  virtual absl::Status Restore(const VmDescription& before, const std::vector<OverlayDisk>& disks) = 0;
-  // Unlinks the overlay's file. Refused (VM_ON_OVERLAY) while any XML of any VM names it. Absent is OK.
+  // After the merge of all disks: puts the definition back where an offline merge left it on the
+  // overlay, then proves that live and inactive XML name the bases and hold no job, and that the
+  // inactive XML equals `before.inactive_xml` byte for byte; puts owners and modes back.
+  // FAILED_PRECONDITION, reason VM_ON_OVERLAY, with what is wrong.
+  virtual absl::Status Restore(const VmDescription& before,
+                               const std::vector<OverlayDisk>& disks) = 0;
+  // Unlinks the overlay's file. Refused (VM_ON_OVERLAY) while any XML of any VM names it. Absent is
+  // OK.
   virtual absl::Status RemoveOverlay(const OverlayDisk& disk) = 0;
 
-  // The definition for a restore by `cp` and `virsh define` alone: disks as `file` in the folder of the definition, no
-  // backing chain. `files` maps targets to file names.
+  // The definition for a restore by `cp` and `virsh define` alone: disks as `file` in the folder of
+  // the definition, no backing chain. `files` maps targets to file names.
   struct RestoreFile {
     std::string target;
     std::string file;
     std::string format;
   };
-  virtual absl::StatusOr<std::string> RestoreXml(const VmDescription& vm, const std::vector<RestoreFile>& files) = 0;
+  virtual absl::StatusOr<std::string> RestoreXml(const VmDescription& vm,
+                                                 const std::vector<RestoreFile>& files) = 0;
 };
 
 }  // namespace vmkeep::executor

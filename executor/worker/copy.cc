@@ -1,15 +1,5 @@
 #include "executor/worker/copy.h"
 
-#include <algorithm>
-#include <atomic>
-#include <cstring>
-#include <span>
-#include <string>
-#include <thread>
-#include <utility>
-#include <vector>
-
-#include "absl/strings/str_cat.h"
 #include "common/digest/digest.h"
 #include "common/error.h"
 #include "common/fs/files.h"
@@ -22,6 +12,17 @@
 #include "executor/worker/errors.h"
 #include "executor/worker/repository.h"
 #include "executor/worker/writeback_window.h"
+
+#include "absl/strings/str_cat.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <span>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
 
 namespace vmkeep::worker {
 namespace {
@@ -73,7 +74,8 @@ class Copier {
       VMKEEP_RETURN_IF_ERROR(context_.CheckCancelled());
       const std::optional<CopyWork> work = plan_.Next();
       if (!work) break;
-      VMKEEP_RETURN_IF_ERROR(work->hole ? PassHoles(*work) : CopyChunk(work->first_chunk, buffer, &hasher));
+      VMKEEP_RETURN_IF_ERROR(work->hole ? PassHoles(*work)
+                                        : CopyChunk(work->first_chunk, buffer, &hasher));
     }
     return absl::OkStatus();
   }
@@ -116,7 +118,8 @@ class Copier {
       at = hole > data ? hole : end;
       if (data < end) {
         VMKEEP_RETURN_IF_ERROR(source_.ReadAt(
-            data, chunk.subspan(static_cast<size_t>(data - offset), static_cast<size_t>(at - data))));
+            data,
+            chunk.subspan(static_cast<size_t>(data - offset), static_cast<size_t>(at - data))));
       }
       context_.AddMove();
     }
@@ -136,8 +139,8 @@ class Copier {
       VMKEEP_RETURN_IF_ERROR(context_.CheckCancelled());
       if (!zero) {
         const std::span run = chunk.subspan(static_cast<size_t>(at), static_cast<size_t>(end - at));
-        VMKEEP_RETURN_IF_ERROR(
-            image_.WriteAt(offset + at, absl::string_view(reinterpret_cast<const char*>(run.data()), run.size())));
+        VMKEEP_RETURN_IF_ERROR(image_.WriteAt(
+            offset + at, absl::string_view(reinterpret_cast<const char*>(run.data()), run.size())));
         data_bytes_ += end - at;
       }
       context_.AddProgress(end - at, zero ? end - at : 0);
@@ -151,7 +154,8 @@ class Copier {
     return digest::IsZero(chunk.subspan(from, std::min<size_t>(kPieceBytes, chunk.size() - from)));
   }
 
-  // The list is written under the lock: that is what keeps it in order, and it is 65 bytes for each 4 MiB.
+  // The list is written under the lock: that is what keeps it in order, and it is 65 bytes for each
+  // 4 MiB.
   absl::Status AddDigests(int64_t index, int64_t count, const digest::Sha256& digest) {
     MutexLock lock(&mu_);
     return list_.AddRun(index, count, digest);
@@ -177,15 +181,26 @@ struct Written {
 
 absl::Status CheckJob(const v1::Copy& job) {
   VMKEEP_RETURN_IF_ERROR(CheckIncomingName(job.incoming()));
-  if (!manifest::IsPlainFileName(job.file())) return InvalidArgument("file", "must be a plain file name");
-  if (job.format() != "raw" && job.format() != "qcow2") return InvalidArgument("format", "must be raw or qcow2");
+  if (!manifest::IsPlainFileName(job.file()))
+    return InvalidArgument("file", "must be a plain file name");
+  if (job.format() != "raw" && job.format() != "qcow2")
+    return InvalidArgument("format", "must be raw or qcow2");
   return absl::OkStatus();
 }
 
-absl::StatusOr<Written> CopyInto(const fs::Fd& folder, const std::string& file, const std::string& list_file,
-                                 const CopySource& source, JobContext* context) {
+<<<<<<< HEAD
+absl::StatusOr<Written> CopyInto(const fs::Fd& folder, const std::string& file,
+                                 const std::string& list_file, const CopySource& source,
+                                 JobContext* context) {
   VMKEEP_ASSIGN_OR_RETURN(fs::OutputFile image, fs::OutputFile::Create(folder, file, 0400));
   VMKEEP_ASSIGN_OR_RETURN(fs::OutputFile list, fs::OutputFile::Create(folder, list_file, 0400));
+=======
+absl::StatusOr<Written> CopyInto(const fs::Fd& folder, const std::string& file,
+                                 const std::string& list_file, const CopySource& source,
+                                 JobContext* context) {
+  VMKEEP_ASSIGN_OR_RETURN(fs::OutputFile image, fs::OutputFile::Create(folder, file, 0600));
+  VMKEEP_ASSIGN_OR_RETURN(fs::OutputFile list, fs::OutputFile::Create(folder, list_file, 0600));
+>>>>>>> main
   VMKEEP_RETURN_IF_ERROR(image.SetLength(source.bytes()));
   context->SetTotal(source.bytes());
   Copier copier(&source, &image, &list, context);
@@ -210,7 +225,8 @@ absl::StatusOr<v1::CopyResult> Copy(const v1::Copy& job, JobContext* context) {
   const std::string list_file = absl::StrCat(job.file(), ".sha256");
   const absl::StatusOr<Written> written = CopyInto(*folder, job.file(), list_file, source, context);
   if (!written.ok()) {
-    // After a failed flush the page cache may show what the disk does not hold: never to be used, so it goes at once.
+    // After a failed flush the page cache may show what the disk does not hold: never to be used,
+    // so it goes at once.
     (void)fs::Unlink(*folder, job.file());
     (void)fs::Unlink(*folder, list_file);
     return root.Wrap(written.status());

@@ -1,14 +1,16 @@
 #ifndef VMKEEP_EXECUTOR_WORKER_COPY_H_
 #define VMKEEP_EXECUTOR_WORKER_COPY_H_
 
-#include "absl/status/statusor.h"
 #include "executor/worker/job_context.h"
 #include "vmkeep/worker/v1/worker.pb.h"
 
+#include "absl/status/statusor.h"
+
 namespace vmkeep::worker {
 
-// Copies one image byte for byte into the incoming folder, hashed on the way, holes and zeros left out, flushed. Memory
-// and page cache do not grow with the image. On an error neither file stays. See worker.proto.
+// Copies one image byte for byte into the incoming folder, hashed on the way, holes and zeros left
+// out, flushed. Memory and page cache do not grow with the image. On an error neither file stays.
+// See worker.proto.
 absl::StatusOr<v1::CopyResult> Copy(const v1::Copy& job, JobContext* context);
 
 }  // namespace vmkeep::worker

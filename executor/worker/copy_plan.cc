@@ -1,8 +1,8 @@
 #include "executor/worker/copy_plan.h"
 
-#include <algorithm>
-
 #include "common/digest/digest.h"
+
+#include <algorithm>
 
 namespace vmkeep::worker {
 namespace {

@@ -1,11 +1,11 @@
 #ifndef VMKEEP_EXECUTOR_WORKER_COPY_PLAN_H_
 #define VMKEEP_EXECUTOR_WORKER_COPY_PLAN_H_
 
-#include <cstdint>
-#include <optional>
-
 #include "common/mutex.h"
 #include "executor/worker/copy_source.h"
+
+#include <cstdint>
+#include <optional>
 
 namespace vmkeep::worker {
 
@@ -16,8 +16,8 @@ struct CopyWork {
   bool hole = false;   // nothing to read: each is zero from end to end
 };
 
-// Hands a source's chunks to the copying threads, in order, and has the data ahead of them read. Thread-safe. The source
-// must outlive it.
+// Hands a source's chunks to the copying threads, in order, and has the data ahead of them read.
+// Thread-safe. The source must outlive it.
 class CopyPlan {
  public:
   explicit CopyPlan(const CopySource* source) : source_(*source) {}
@@ -32,8 +32,8 @@ class CopyPlan {
   const CopySource& source_;
   Mutex mu_;
   int64_t next_chunk_ ABSL_GUARDED_BY(mu_) = 0;
-  int64_t next_data_ ABSL_GUARDED_BY(mu_) = -1;    // where data starts again, as far as it is known
-  int64_t prefetched_ ABSL_GUARDED_BY(mu_) = 0;    // read-ahead was asked up to here
+  int64_t next_data_ ABSL_GUARDED_BY(mu_) = -1;  // where data starts again, as far as it is known
+  int64_t prefetched_ ABSL_GUARDED_BY(mu_) = 0;  // read-ahead was asked up to here
 };
 
 }  // namespace vmkeep::worker

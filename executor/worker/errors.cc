@@ -1,26 +1,30 @@
 #include "executor/worker/errors.h"
 
-#include <cerrno>
-#include <cstring>
-
-#include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/fs/errors.h"
+
+#include "absl/strings/str_cat.h"
+
+#include <cerrno>
+#include <cstring>
 
 namespace vmkeep::worker::error {
 
 absl::Status RepositoryNotMounted(absl::string_view root, absl::string_view why) {
-  return MakeError(absl::StatusCode::kFailedPrecondition, "REPOSITORY_NOT_MOUNTED",
-                   absl::StrCat("no repository is mounted at ", root, ": ", why, ". Mount it, then try again."),
-                   {{"root", std::string(root)}});
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition, "REPOSITORY_NOT_MOUNTED",
+      absl::StrCat("no repository is mounted at ", root, ": ", why, ". Mount it, then try again."),
+      {{"root", std::string(root)}});
 }
 
 absl::Status RepositoryMarkerAbsent(absl::string_view root, bool mount_point) {
   return MakeError(
       absl::StatusCode::kFailedPrecondition, "REPOSITORY_MARKER_ABSENT",
-      absl::StrCat(root, " holds no .vmkeep-repository marker",
-                   mount_point ? ": initialise it with 'vmkeepctl repo init', or mount the right file system."
-                               : " and is no mount point: mount the repository there, then try again."),
+      absl::StrCat(
+          root, " holds no .vmkeep-repository marker",
+          mount_point
+              ? ": initialise it with 'vmkeepctl repo init', or mount the right file system."
+              : " and is no mount point: mount the repository there, then try again."),
       {{"root", std::string(root)}, {"mount_point", mount_point ? "true" : "false"}});
 }
 
@@ -31,11 +35,14 @@ absl::Status RepositoryMarkerInvalid(absl::string_view root, absl::string_view w
                    {{"root", std::string(root)}});
 }
 
-absl::Status RepositoryMismatch(absl::string_view root, absl::string_view wanted, absl::string_view found) {
+absl::Status RepositoryMismatch(absl::string_view root, absl::string_view wanted,
+                                absl::string_view found) {
   return MakeError(absl::StatusCode::kFailedPrecondition, "REPOSITORY_MISMATCH",
                    absl::StrCat("the repository at ", root, " is ", found, ", not ", wanted,
                                 ": mount the right one, or register this one."),
-                   {{"root", std::string(root)}, {"wanted", std::string(wanted)}, {"found", std::string(found)}});
+                   {{"root", std::string(root)},
+                    {"wanted", std::string(wanted)},
+                    {"found", std::string(found)}});
 }
 
 absl::Status AtRepository(const absl::Status& status, absl::string_view root) {
@@ -45,9 +52,12 @@ absl::Status AtRepository(const absl::Status& status, absl::string_view root) {
   if (status.ok() || err == 0 || ours) return status;
   ErrorMetadata metadata = ErrorDetails(status);
   metadata["root"] = std::string(root);
-  const auto make = [&](absl::StatusCode code, absl::string_view wire_reason, absl::string_view remedy) {
-    return MakeError(code, wire_reason, absl::StrCat("repository ", root, ": ", std::string(status.message()), ". ", remedy),
-                     metadata);
+  const auto make = [&](absl::StatusCode code, absl::string_view wire_reason,
+                        absl::string_view remedy) {
+    return MakeError(
+        code, wire_reason,
+        absl::StrCat("repository ", root, ": ", std::string(status.message()), ". ", remedy),
+        metadata);
   };
   switch (err) {
     case ENOSPC:
@@ -61,8 +71,9 @@ absl::Status AtRepository(const absl::Status& status, absl::string_view root) {
                   "Mount it read-write and let this host's user write there.");
     case ELOOP:
     case EXDEV:
-      return make(absl::StatusCode::kFailedPrecondition, "REPOSITORY_TAMPERED",
-                  "Something else put a link or a mount where only vmkeep makes folders: remove it.");
+      return make(
+          absl::StatusCode::kFailedPrecondition, "REPOSITORY_TAMPERED",
+          "Something else put a link or a mount where only vmkeep makes folders: remove it.");
     default:
       return make(absl::StatusCode::kUnavailable, "REPOSITORY_IO_ERROR",
                   "Check the storage server and the network to it, then try again.");
@@ -71,38 +82,49 @@ absl::Status AtRepository(const absl::Status& status, absl::string_view root) {
 
 absl::Status SourceUnusable(absl::string_view path, absl::string_view why) {
   return MakeError(absl::StatusCode::kFailedPrecondition, "SOURCE_UNUSABLE",
-                   absl::StrCat("cannot copy ", path, ": ", why, "."), {{"path", std::string(path)}});
+                   absl::StrCat("cannot copy ", path, ": ", why, "."),
+                   {{"path", std::string(path)}});
 }
 
 absl::Status SourceReadError(absl::string_view path, int64_t offset, int err) {
-  return MakeError(absl::StatusCode::kDataLoss, "SOURCE_READ_ERROR",
-                   absl::StrCat("cannot read ", path, " at offset ", offset, ": ", std::strerror(err),
-                                ". Check the host's disk: the VM itself cannot read there either."),
-                   {{"path", std::string(path)}, {"offset", absl::StrCat(offset)}, {"errno", absl::StrCat(err)}});
+  return MakeError(
+      absl::StatusCode::kDataLoss, "SOURCE_READ_ERROR",
+      absl::StrCat("cannot read ", path, " at offset ", offset, ": ", std::strerror(err),
+                   ". Check the host's disk: the VM itself cannot read there either."),
+      {{"path", std::string(path)},
+       {"offset", absl::StrCat(offset)},
+       {"errno", absl::StrCat(err)}});
 }
 
 absl::Status SourceChanged(absl::string_view path, absl::string_view what) {
-  return MakeError(absl::StatusCode::kAborted, "SOURCE_CHANGED",
-                   absl::StrCat(path, " changed while it was copied (", what,
-                                "): the copy is worthless. Find what else writes to it, then try again."),
-                   {{"path", std::string(path)}, {"what", std::string(what)}});
+  return MakeError(
+      absl::StatusCode::kAborted, "SOURCE_CHANGED",
+      absl::StrCat(path, " changed while it was copied (", what,
+                   "): the copy is worthless. Find what else writes to it, then try again."),
+      {{"path", std::string(path)}, {"what", std::string(what)}});
 }
 
 absl::Status SourceBusy(absl::string_view path) {
-  return MakeError(absl::StatusCode::kFailedPrecondition, "SOURCE_BUSY",
-                   absl::StrCat(path, " is open for writing by a QEMU process: it must lie behind a snapshot, or its VM "
-                                      "be off, before it can be copied."),
-                   {{"path", std::string(path)}});
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition, "SOURCE_BUSY",
+      absl::StrCat(
+          path,
+          " is open for writing by a QEMU process: it must lie behind a snapshot, or its VM "
+          "be off, before it can be copied."),
+      {{"path", std::string(path)}});
 }
 
 absl::Status CopyStalled(absl::string_view path, absl::Duration after) {
-  return MakeError(absl::StatusCode::kDeadlineExceeded, "COPY_STALLED",
-                   absl::StrCat("copying ", path, ": no byte moved for ", absl::FormatDuration(after),
-                                ". Check the storage server and the network to it, then try again."),
-                   {{"path", std::string(path)}});
+  return MakeError(
+      absl::StatusCode::kDeadlineExceeded, "COPY_STALLED",
+      absl::StrCat("copying ", path, ": no byte moved for ", absl::FormatDuration(after),
+                   ". Check the storage server and the network to it, then try again."),
+      {{"path", std::string(path)}});
 }
 
-absl::Status Cancelled() { return MakeError(absl::StatusCode::kCancelled, "CANCELLED", "the job was cancelled."); }
+absl::Status Cancelled() {
+  return MakeError(absl::StatusCode::kCancelled, "CANCELLED", "the job was cancelled.");
+}
 
 absl::Status IncomingAbsent(absl::string_view incoming) {
   return MakeError(absl::StatusCode::kFailedPrecondition, "INCOMING_ABSENT",
@@ -120,7 +142,8 @@ absl::Status IncomingIncomplete(absl::string_view incoming, absl::string_view wh
 
 absl::Status AlreadyPublished(absl::string_view backup_id, absl::string_view by) {
   return MakeError(absl::StatusCode::kAlreadyExists, "ALREADY_PUBLISHED",
-                   absl::StrCat("backup ", backup_id, " is published already, ", by, ": this try is outdated; discard it."),
+                   absl::StrCat("backup ", backup_id, " is published already, ", by,
+                                ": this try is outdated; discard it."),
                    {{"backup_id", std::string(backup_id)}});
 }
 

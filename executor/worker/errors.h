@@ -1,21 +1,25 @@
 #ifndef VMKEEP_EXECUTOR_WORKER_ERRORS_H_
 #define VMKEEP_EXECUTOR_WORKER_ERRORS_H_
 
-#include <cstdint>
-#include <string>
-
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
-// Every way a job can fail. Each message is a sentence with the remedy; the reasons are part of the wire.
+#include <cstdint>
+#include <string>
+
+// Every way a job can fail. Each message is a sentence with the remedy; the reasons are part of the
+// wire.
 namespace vmkeep::worker::error {
 
-absl::Status RepositoryNotMounted(absl::string_view root, absl::string_view why);  // kFailedPrecondition
-absl::Status RepositoryMarkerAbsent(absl::string_view root, bool mount_point);     // kFailedPrecondition
+absl::Status RepositoryNotMounted(absl::string_view root,
+                                  absl::string_view why);  // kFailedPrecondition
+absl::Status RepositoryMarkerAbsent(absl::string_view root,
+                                    bool mount_point);  // kFailedPrecondition
 absl::Status RepositoryMarkerInvalid(absl::string_view root, absl::string_view why);  // kDataLoss
 // kFailedPrecondition
-absl::Status RepositoryMismatch(absl::string_view root, absl::string_view wanted, absl::string_view found);
+absl::Status RepositoryMismatch(absl::string_view root, absl::string_view wanted,
+                                absl::string_view found);
 // An error of common/fs below the root, by its errno:
 //   ENOSPC, EDQUOT        kResourceExhausted   REPOSITORY_FULL
 //   EROFS, EACCES, EPERM  kFailedPrecondition  REPOSITORY_NOT_WRITABLE
@@ -24,16 +28,17 @@ absl::Status RepositoryMismatch(absl::string_view root, absl::string_view wanted
 // An error without errno, or one that has a worker's reason already, stays what it is.
 absl::Status AtRepository(const absl::Status& status, absl::string_view root);
 
-absl::Status SourceUnusable(absl::string_view path, absl::string_view why);           // kFailedPrecondition
-absl::Status SourceReadError(absl::string_view path, int64_t offset, int err);        // kDataLoss
-absl::Status SourceChanged(absl::string_view path, absl::string_view what);           // kAborted
-absl::Status SourceBusy(absl::string_view path);                                      // kFailedPrecondition
-absl::Status CopyStalled(absl::string_view path, absl::Duration after);               // kDeadlineExceeded
-absl::Status Cancelled();                                                             // kCancelled
+absl::Status SourceUnusable(absl::string_view path, absl::string_view why);  // kFailedPrecondition
+absl::Status SourceReadError(absl::string_view path, int64_t offset, int err);  // kDataLoss
+absl::Status SourceChanged(absl::string_view path, absl::string_view what);     // kAborted
+absl::Status SourceBusy(absl::string_view path);                         // kFailedPrecondition
+absl::Status CopyStalled(absl::string_view path, absl::Duration after);  // kDeadlineExceeded
+absl::Status Cancelled();                                                // kCancelled
 
-absl::Status IncomingAbsent(absl::string_view incoming);                              // kFailedPrecondition
-absl::Status IncomingIncomplete(absl::string_view incoming, absl::string_view why);   // kFailedPrecondition
-absl::Status AlreadyPublished(absl::string_view backup_id, absl::string_view by);     // kAlreadyExists
+absl::Status IncomingAbsent(absl::string_view incoming);  // kFailedPrecondition
+absl::Status IncomingIncomplete(absl::string_view incoming,
+                                absl::string_view why);  // kFailedPrecondition
+absl::Status AlreadyPublished(absl::string_view backup_id, absl::string_view by);  // kAlreadyExists
 
 }  // namespace vmkeep::worker::error
 

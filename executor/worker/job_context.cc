@@ -11,7 +11,9 @@ bool JobContext::Cancel() {
   return true;
 }
 
-absl::Status JobContext::CheckCancelled() const { return cancelled_ ? error::Cancelled() : absl::OkStatus(); }
+absl::Status JobContext::CheckCancelled() const {
+  return cancelled_ ? error::Cancelled() : absl::OkStatus();
+}
 
 absl::Status JobContext::BeginCommit() {
   MutexLock lock(&mu_);

@@ -1,20 +1,21 @@
 #ifndef VMKEEP_EXECUTOR_WORKER_JOB_CONTEXT_H_
 #define VMKEEP_EXECUTOR_WORKER_JOB_CONTEXT_H_
 
-#include <atomic>
-#include <cstdint>
-#include <functional>
-
-#include "absl/status/status.h"
-#include "absl/time/time.h"
 #include "common/clock.h"
 #include "common/mutex.h"
 #include "vmkeep/worker/v1/worker.pb.h"
 
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+
 namespace vmkeep::worker {
 
-// What a job and its surroundings say to each other while it runs: how far it is, and whether to stop. Thread-safe.
-// Outlives the job.
+// What a job and its surroundings say to each other while it runs: how far it is, and whether to
+// stop. Thread-safe. Outlives the job.
 class JobContext {
  public:
   using ProgressSink = std::function<void(const v1::Progress&)>;
@@ -23,7 +24,8 @@ class JobContext {
 
   JobContext(Clock* clock, ProgressSink sink) : clock_(*clock), sink_(std::move(sink)) {}
 
-  // Asks the job to stop. False when it comes too late: the job has begun its last step and will finish.
+  // Asks the job to stop. False when it comes too late: the job has begun its last step and will
+  // finish.
   bool Cancel();
   // CANCELLED once Cancel() succeeded. Jobs ask at least after each MiB.
   absl::Status CheckCancelled() const;
@@ -32,7 +34,8 @@ class JobContext {
 
   // The job goes through `total` bytes; the first progress line says so.
   void SetTotal(int64_t total_bytes);
-  // Gone through: `bytes`, of which `holes` were holes or zeros. Passed on to the sink every now and then.
+  // Gone through: `bytes`, of which `holes` were holes or zeros. Passed on to the sink every now
+  // and then.
   void AddProgress(int64_t bytes, int64_t holes);
   // How often anything moved, reads included; -1 before SetTotal(): what a watchdog looks at.
   int64_t moves() const { return moves_; }

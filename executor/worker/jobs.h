@@ -1,9 +1,10 @@
 #ifndef VMKEEP_EXECUTOR_WORKER_JOBS_H_
 #define VMKEEP_EXECUTOR_WORKER_JOBS_H_
 
-#include "absl/status/statusor.h"
 #include "executor/worker/job_context.h"
 #include "vmkeep/worker/v1/worker.pb.h"
+
+#include "absl/status/statusor.h"
 
 namespace vmkeep::worker {
 

@@ -1,5 +1,18 @@
 #include "executor/worker/publish.h"
 
+#include "common/digest/digest.h"
+#include "common/error.h"
+#include "common/fs/errors.h"
+#include "common/fs/files.h"
+#include "common/fs/output_file.h"
+#include "common/manifest/manifest.h"
+#include "common/status_macros.h"
+#include "executor/worker/errors.h"
+#include "executor/worker/repository.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -12,19 +25,6 @@
 #include <string>
 #include <utility>
 #include <vector>
-
-#include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
-#include "common/digest/digest.h"
-#include "common/error.h"
-#include "common/fs/errors.h"
-#include "common/fs/files.h"
-#include "common/fs/output_file.h"
-#include "common/manifest/manifest.h"
-#include "common/status_macros.h"
-#include "executor/worker/errors.h"
-#include "executor/worker/repository.h"
 
 namespace vmkeep::worker {
 namespace {
@@ -44,12 +44,14 @@ absl::Status CheckJob(const v1::Publish& job) {
   require(manifest.files().empty(), "manifest.files", "is filled by the worker");
   require(job.incoming() == absl::StrCat(manifest.task_id(), ".", manifest.epoch()), "incoming",
           "must be of the manifest's task and epoch");
-  require(job.repository().id() == manifest.repository().id(), "repository.id", "must be the manifest's");
+  require(job.repository().id() == manifest.repository().id(), "repository.id",
+          "must be the manifest's");
   std::set<std::string> names;
-  for (const pb::Disk& disk : manifest.disks()) names.insert({disk.file(), disk.digest().list_file()});
+  for (const pb::Disk& disk : manifest.disks())
+    names.insert({disk.file(), disk.digest().list_file()});
   for (const v1::SmallFile& file : job.small_files()) {
-    require(manifest::IsPlainFileName(file.file()) && names.insert(file.file()).second, "small_files.file",
-            "must be a plain name that occurs once");
+    require(manifest::IsPlainFileName(file.file()) && names.insert(file.file()).second,
+            "small_files.file", "must be a plain name that occurs once");
   }
   return violations.empty() ? absl::OkStatus() : InvalidArgument(violations);
 }
@@ -57,13 +59,14 @@ absl::Status CheckJob(const v1::Publish& job) {
 // Length and identity of a regular file in the folder, opened.
 struct Opened {
   fs::Fd fd;
-  struct stat found {};
+  struct stat found{};
 };
 
 absl::StatusOr<Opened> OpenFile(const fs::Fd& folder, const std::string& name) {
   VMKEEP_ASSIGN_OR_RETURN(fs::Fd fd, fs::OpenBeneath(folder, name, O_RDONLY | O_NONBLOCK));
   Opened opened{.fd = std::move(fd)};
-  if (fstat(opened.fd.get(), &opened.found) != 0) return fs::error::FromErrno(errno, "cannot look at", name);
+  if (fstat(opened.fd.get(), &opened.found) != 0)
+    return fs::error::FromErrno(errno, "cannot look at", name);
   if (!S_ISREG(opened.found.st_mode)) return fs::error::NotPlain(name);
   return opened;
 }
@@ -98,8 +101,8 @@ class Publication {
     VMKEEP_ASSIGN_OR_RETURN(folder_, fs::OpenDir(incoming_, job_.incoming()));
     VMKEEP_RETURN_IF_ERROR(Prepare());
     VMKEEP_RETURN_IF_ERROR(context_.BeginCommit());
-    // A rename over the network may be done although it reports an error, and repeated it fails: what counts is what is
-    // found afterwards.
+    // A rename over the network may be done although it reports an error, and repeated it fails:
+    // what counts is what is found afterwards.
     const absl::Status renamed = fs::Rename(incoming_, job_.incoming(), vm_, manifest_.backup_id());
     VMKEEP_ASSIGN_OR_RETURN(const std::optional<v1::PublishResult> after, Observe());
     if (after) return Settle(*after);
@@ -108,18 +111,23 @@ class Publication {
   }
 
  private:
-  // What is published under this backup's id: nothing, this very try (its result), or another one (ALREADY_PUBLISHED).
+  // What is published under this backup's id: nothing, this very try (its result), or another one
+  // (ALREADY_PUBLISHED).
   absl::StatusOr<std::optional<v1::PublishResult>> Observe() {
     const std::string& id = manifest_.backup_id();
     VMKEEP_ASSIGN_OR_RETURN(const bool exists, fs::Exists(vm_, id));
     if (!exists) return std::nullopt;
     VMKEEP_ASSIGN_OR_RETURN(const fs::Fd folder, fs::OpenDir(vm_, id));
-    const absl::StatusOr<std::string> text = fs::ReadFile(folder, manifest::kFileName, manifest::kMaxBytes);
+    const absl::StatusOr<std::string> text =
+        fs::ReadFile(folder, manifest::kFileName, manifest::kMaxBytes);
     if (!text.ok() && fs::error::Errno(text.status()) != ENOENT) return text.status();
     const absl::StatusOr<pb::Manifest> found = text.ok() ? manifest::Parse(*text) : text.status();
-    if (!found.ok()) return error::AlreadyPublished(id, "by something whose manifest cannot be read");
-    if (found->backup_id() != id || found->task_id() != manifest_.task_id() || found->epoch() != manifest_.epoch()) {
-      return error::AlreadyPublished(id, absl::StrCat("by task ", found->task_id(), " epoch ", found->epoch()));
+    if (!found.ok())
+      return error::AlreadyPublished(id, "by something whose manifest cannot be read");
+    if (found->backup_id() != id || found->task_id() != manifest_.task_id() ||
+        found->epoch() != manifest_.epoch()) {
+      return error::AlreadyPublished(
+          id, absl::StrCat("by task ", found->task_id(), " epoch ", found->epoch()));
     }
     v1::PublishResult result;
     result.set_manifest_sha256(digest::ToHex(digest::Hash(*text)));
@@ -128,7 +136,8 @@ class Publication {
     return result;
   }
 
-  // Published, as found: success once both parents' names are on disk too, which a crash may have kept from happening.
+  // Published, as found: success once both parents' names are on disk too, which a crash may have
+  // kept from happening.
   absl::StatusOr<v1::PublishResult> Settle(const v1::PublishResult& result) {
     VMKEEP_RETURN_IF_ERROR(fs::Sync(vm_, manifest_.vm().uuid()));
     VMKEEP_RETURN_IF_ERROR(fs::Sync(incoming_, ".incoming"));
@@ -151,28 +160,32 @@ class Publication {
   // The folder complete, described and flushed.
   absl::Status Prepare() {
     for (const pb::Disk& disk : job_.manifest().disks()) VMKEEP_RETURN_IF_ERROR(TakeDisk(disk));
-    for (const v1::SmallFile& file : job_.small_files()) VMKEEP_RETURN_IF_ERROR(TakeSmallFile(file));
+    for (const v1::SmallFile& file : job_.small_files())
+      VMKEEP_RETURN_IF_ERROR(TakeSmallFile(file));
     VMKEEP_RETURN_IF_ERROR(RemoveUnnamed());
     const absl::Time now = absl::Now();
     manifest_.mutable_publish_time()->set_seconds(absl::ToUnixSeconds(now));
     VMKEEP_ASSIGN_OR_RETURN(const std::string text, manifest::Serialize(manifest_));
-    VMKEEP_RETURN_IF_ERROR(fs::WriteFile(folder_, manifest::kFileName, text, 0400));
+    VMKEEP_RETURN_IF_ERROR(fs::WriteFile(folder_, manifest::kFileName, text, 0600));
     return fs::Sync(incoming_, ".incoming");
   }
 
-  // A disk that Copy left here: present, as long as the manifest says, with the list that the manifest's root is of.
+  // A disk that Copy left here: present, as long as the manifest says, with the list that the
+  // manifest's root is of.
   absl::Status TakeDisk(const pb::Disk& disk) {
     VMKEEP_RETURN_IF_ERROR(context_.CheckCancelled());
     VMKEEP_ASSIGN_OR_RETURN(const Opened image, Find(disk.file()));
     if (image.found.st_size != disk.file_bytes()) {
-      return error::IncomingIncomplete(job_.incoming(), absl::StrCat(disk.file(), " has ", image.found.st_size,
-                                                                     " bytes instead of ", disk.file_bytes()));
+      return error::IncomingIncomplete(job_.incoming(),
+                                       absl::StrCat(disk.file(), " has ", image.found.st_size,
+                                                    " bytes instead of ", disk.file_bytes()));
     }
     const std::string& list_name = disk.digest().list_file();
     VMKEEP_ASSIGN_OR_RETURN(const Opened list, Find(list_name));
     VMKEEP_ASSIGN_OR_RETURN(const std::string hash, HashFile(list.fd, list_name));
     if (hash != disk.digest().root()) {
-      return error::IncomingIncomplete(job_.incoming(), absl::StrCat(list_name, " is not the list of that digest"));
+      return error::IncomingIncomplete(job_.incoming(),
+                                       absl::StrCat(list_name, " is not the list of that digest"));
     }
     VMKEEP_RETURN_IF_ERROR(fs::Sync(image.fd, disk.file()));
     VMKEEP_RETURN_IF_ERROR(fs::Sync(list.fd, list_name));
@@ -194,25 +207,35 @@ class Publication {
     if (file.from_case() == v1::SmallFile::kPath) {
       VMKEEP_ASSIGN_OR_RETURN(content, ReadFromHost(file.path()));
     }
+<<<<<<< HEAD
     VMKEEP_RETURN_IF_ERROR(fs::WriteFile(folder_, file.file(), content, 0400));
-    Describe(file.file(), file.role(), static_cast<int64_t>(content.size()), digest::ToHex(digest::Hash(content)));
+    Describe(file.file(), file.role(), static_cast<int64_t>(content.size()),
+             digest::ToHex(digest::Hash(content)));
+=======
+    VMKEEP_RETURN_IF_ERROR(fs::WriteFile(folder_, file.file(), content, 0600));
+    Describe(file.file(), file.role(), static_cast<int64_t>(content.size()),
+             digest::ToHex(digest::Hash(content)));
+>>>>>>> main
     return absl::OkStatus();
   }
 
   static absl::StatusOr<std::string> ReadFromHost(const std::string& path) {
     const size_t slash = path.rfind('/');
     if (slash == std::string::npos) return error::SourceUnusable(path, "the path is not absolute");
-    // The host's own paths may hold links: the folder is opened as an administrator's, the file by its real name.
+    // The host's own paths may hold links: the folder is opened as an administrator's, the file by
+    // its real name.
     absl::StatusOr<fs::Fd> dir = fs::OpenRoot(slash == 0 ? "/" : path.substr(0, slash));
     if (!dir.ok()) return error::SourceUnusable(path, std::string(dir.status().message()));
-    absl::StatusOr<std::string> content = fs::ReadFile(*dir, path.substr(slash + 1), kMaxSmallFileBytes);
+    absl::StatusOr<std::string> content =
+        fs::ReadFile(*dir, path.substr(slash + 1), kMaxSmallFileBytes);
     if (content.ok()) return content;
     const int err = fs::error::Errno(content.status());
     if (err == EIO) return error::SourceReadError(path, 0, err);
     return error::SourceUnusable(path, std::string(content.status().message()));
   }
 
-  void Describe(const std::string& name, const std::string& role, int64_t bytes, const std::string& sha256) {
+  void Describe(const std::string& name, const std::string& role, int64_t bytes,
+                const std::string& sha256) {
     pb::File* file = manifest_.add_files();
     file->set_file(name);
     file->set_role(role);
@@ -220,7 +243,8 @@ class Publication {
     file->set_sha256(sha256);
   }
 
-  // Whatever an earlier run of this try left that this manifest does not name: a backup holds what its manifest says.
+  // Whatever an earlier run of this try left that this manifest does not name: a backup holds what
+  // its manifest says.
   absl::Status RemoveUnnamed() {
     std::set<std::string> named;
     for (const pb::Disk& disk : manifest_.disks()) named.insert(disk.file());

@@ -1,14 +1,15 @@
 #include "executor/worker/remove.h"
 
-#include <optional>
-#include <string>
-
-#include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/fs/files.h"
 #include "common/status_macros.h"
 #include "common/uuid.h"
 #include "executor/worker/repository.h"
+
+#include "absl/strings/str_cat.h"
+
+#include <optional>
+#include <string>
 
 namespace vmkeep::worker {
 namespace {
@@ -20,7 +21,8 @@ absl::StatusOr<bool> RemoveAndFlush(const fs::Fd& parent, const std::string& nam
   return existed;
 }
 
-absl::StatusOr<bool> ScrubBackup(const RepositoryRoot& root, const v1::Scrub& job, JobContext* context) {
+absl::StatusOr<bool> ScrubBackup(const RepositoryRoot& root, const v1::Scrub& job,
+                                 JobContext* context) {
   VMKEEP_ASSIGN_OR_RETURN(const fs::Fd scrub, root.Scrub());
   VMKEEP_ASSIGN_OR_RETURN(const std::optional<fs::Fd> vm, root.FindVm(job.vm_uuid()));
   const std::string away = absl::StrCat(job.vm_uuid(), ".", job.backup_id());
@@ -29,6 +31,7 @@ absl::StatusOr<bool> ScrubBackup(const RepositoryRoot& root, const v1::Scrub& jo
   VMKEEP_ASSIGN_OR_RETURN(const bool published, fs::Exists(*vm, job.backup_id()));
   if (!published) {
     VMKEEP_RETURN_IF_ERROR(fs::Sync(*vm, job.vm_uuid()));
+    VMKEEP_RETURN_IF_ERROR(root.RemoveVmIfEmpty(job.vm_uuid()));
     return left_over;
   }
   VMKEEP_RETURN_IF_ERROR(context->CheckCancelled());
@@ -37,6 +40,7 @@ absl::StatusOr<bool> ScrubBackup(const RepositoryRoot& root, const v1::Scrub& jo
   VMKEEP_RETURN_IF_ERROR(fs::Sync(*vm, job.vm_uuid()));
   VMKEEP_RETURN_IF_ERROR(fs::Sync(scrub, ".scrub"));
   VMKEEP_RETURN_IF_ERROR(RemoveAndFlush(scrub, away).status());
+  VMKEEP_RETURN_IF_ERROR(root.RemoveVmIfEmpty(job.vm_uuid()));
   return true;
 }
 

@@ -1,5 +1,17 @@
 #include "executor/worker/repository.h"
 
+#include "common/error.h"
+#include "common/fs/errors.h"
+#include "common/fs/files.h"
+#include "common/fs/output_file.h"
+#include "common/status_macros.h"
+#include "common/uuid.h"
+#include "executor/worker/errors.h"
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include <fcntl.h>
 #include <google/protobuf/struct.pb.h>
 #include <google/protobuf/util/json_util.h>
@@ -8,18 +20,6 @@
 
 #include <cerrno>
 #include <vector>
-
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
-#include "common/error.h"
-#include "common/fs/errors.h"
-#include "common/fs/files.h"
-#include "common/fs/output_file.h"
-#include "common/status_macros.h"
-#include "common/uuid.h"
-#include "executor/worker/errors.h"
 
 namespace vmkeep::worker {
 namespace {
@@ -30,7 +30,8 @@ constexpr char kProbePrefix[] = ".probe-";
 constexpr time_t kStaleProbeSeconds = 3600;
 
 absl::StatusOr<fs::Fd> OpenRootFolder(const std::string& path) {
-  if (path.empty() || path[0] != '/') return InvalidArgument("repository.root", "must be an absolute path");
+  if (path.empty() || path[0] != '/')
+    return InvalidArgument("repository.root", "must be an absolute path");
   absl::StatusOr<fs::Fd> dir = fs::OpenRoot(path);
   if (dir.ok()) return dir;
   if (dir.status().code() == absl::StatusCode::kNotFound) {
@@ -48,7 +49,8 @@ absl::StatusOr<std::string> ParseMarker(const std::string& text, const std::stri
   const auto version = fields.find("format_version");
   const auto id = fields.find("id");
   if (version == fields.end() || version->second.number_value() != 1) {
-    return error::RepositoryMarkerInvalid(path, "its format_version is not 1, which is all this build knows");
+    return error::RepositoryMarkerInvalid(
+        path, "its format_version is not 1, which is all this build knows");
   }
   if (id == fields.end() || !IsUuid(id->second.string_value())) {
     return error::RepositoryMarkerInvalid(path, "its id is no UUID");
@@ -70,18 +72,20 @@ absl::StatusOr<std::string> ReadMarker(const fs::Fd& dir, const std::string& pat
   return error::AtRepository(text.status(), path);
 }
 
-// A marker under a name of its own, then linked to the final one: of two hosts that do this at once one wins, and nobody
-// ever sees half a marker.
+// A marker under a name of its own, then linked to the final one: of two hosts that do this at once
+// one wins, and nobody ever sees half a marker.
 absl::Status WriteMarker(const fs::Fd& dir, const std::string& id) {
   const std::string beside = absl::StrCat(kMarker, ".", NewUuid4());
-  const std::string text =
-      absl::StrCat("{\"format_version\":1,\"id\":\"", id, "\",\"created\":\"",
-                   absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone()), "\"}\n");
+  const std::string text = absl::StrCat(
+      "{\"format_version\":1,\"id\":\"", id, "\",\"created\":\"",
+      absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone()), "\"}\n");
   VMKEEP_ASSIGN_OR_RETURN(fs::OutputFile file, fs::OutputFile::Create(dir, beside, 0444));
   absl::Status status = file.WriteAt(0, text);
   if (status.ok()) status = file.Finish();
-  if (status.ok() && linkat(dir.get(), beside.c_str(), dir.get(), kMarker, 0) != 0 && errno != EEXIST) {
-    // No hard links there (some FUSE and SMB mounts): the rename is as durable, only not safe from a second host.
+  if (status.ok() && linkat(dir.get(), beside.c_str(), dir.get(), kMarker, 0) != 0 &&
+      errno != EEXIST) {
+    // No hard links there (some FUSE and SMB mounts): the rename is as durable, only not safe from
+    // a second host.
     status = fs::Rename(dir, beside, dir, kMarker);
   }
   status.Update(fs::Unlink(dir, beside));
@@ -89,14 +93,16 @@ absl::Status WriteMarker(const fs::Fd& dir, const std::string& id) {
   return status;
 }
 
-// Probes that were killed, as happens on storage that hangs, leave their file; the clock is the storage server's own.
+// Probes that were killed, as happens on storage that hangs, leave their file; the clock is the
+// storage server's own.
 absl::Status RemoveStaleProbes(const fs::Fd& incoming, time_t now) {
   VMKEEP_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs::List(incoming));
   for (const std::string& name : names) {
-    struct stat found {};
+    struct stat found{};
     if (!absl::StartsWith(name, kProbePrefix)) continue;
     if (fstatat(incoming.get(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) continue;
-    if (found.st_mtime < now - kStaleProbeSeconds) VMKEEP_RETURN_IF_ERROR(fs::Unlink(incoming, name));
+    if (found.st_mtime < now - kStaleProbeSeconds)
+      VMKEEP_RETURN_IF_ERROR(fs::Unlink(incoming, name));
   }
   return absl::OkStatus();
 }
@@ -105,7 +111,7 @@ absl::Status RemoveStaleProbes(const fs::Fd& incoming, time_t now) {
 absl::Status WriteProbeFile(const fs::Fd& incoming) {
   const std::string name = absl::StrCat(kProbePrefix, NewUuid4());
   const std::string renamed = absl::StrCat(name, ".renamed");
-  struct stat found {};
+  struct stat found{};
   VMKEEP_ASSIGN_OR_RETURN(fs::OutputFile file, fs::OutputFile::Create(incoming, name, 0600));
   absl::Status status = file.WriteAt(0, std::string(kProbeBytes, 'p'));
   if (status.ok()) status = file.Finish();
@@ -137,7 +143,8 @@ absl::StatusOr<v1::ProbeResult> ProbeOpened(const RepositoryRoot& root) {
 absl::StatusOr<RepositoryRoot> RepositoryRoot::Open(const v1::Repository& wanted) {
   VMKEEP_ASSIGN_OR_RETURN(fs::Fd dir, OpenRootFolder(wanted.root()));
   VMKEEP_ASSIGN_OR_RETURN(std::string id, ReadMarker(dir, wanted.root()));
-  if (!wanted.id().empty() && id != wanted.id()) return error::RepositoryMismatch(wanted.root(), wanted.id(), id);
+  if (!wanted.id().empty() && id != wanted.id())
+    return error::RepositoryMismatch(wanted.root(), wanted.id(), id);
   return RepositoryRoot(wanted.root(), std::move(id), std::move(dir));
 }
 
@@ -154,13 +161,21 @@ absl::StatusOr<fs::Fd> RepositoryRoot::Vm(const std::string& vm_uuid) const {
   return Folder(vm_uuid);
 }
 
-absl::Status RepositoryRoot::Wrap(const absl::Status& status) const { return error::AtRepository(status, path_); }
+absl::Status RepositoryRoot::Wrap(const absl::Status& status) const {
+  return error::AtRepository(status, path_);
+}
 
 absl::StatusOr<std::optional<fs::Fd>> RepositoryRoot::FindVm(const std::string& vm_uuid) const {
   absl::StatusOr<fs::Fd> folder = fs::OpenDir(dir_, absl::StrCat("vmkeep/", vm_uuid));
   if (folder.ok()) return *std::move(folder);
   if (fs::error::Errno(folder.status()) == ENOENT) return std::nullopt;
   return Wrap(folder.status());
+}
+
+absl::Status RepositoryRoot::RemoveVmIfEmpty(const std::string& vm_uuid) const {
+  VMKEEP_ASSIGN_OR_RETURN(const fs::Fd backups, Folder(""));
+  VMKEEP_RETURN_IF_ERROR(Wrap(fs::RemoveIfEmpty(backups, vm_uuid)));
+  return Wrap(fs::Sync(backups, "vmkeep"));
 }
 
 absl::StatusOr<fs::Space> RepositoryRoot::Space() const {
@@ -178,7 +193,8 @@ absl::StatusOr<v1::ProbeResult> InitRepository(const v1::InitRepository& job) {
   const std::string& path = job.repository().root();
   std::string id = job.repository().id();
   if (id.empty()) id = NewUuid4();
-  if (!IsUuid(id)) return InvalidArgument("repository.id", "must be a UUID in lower case, or empty for a new one");
+  if (!IsUuid(id))
+    return InvalidArgument("repository.id", "must be a UUID in lower case, or empty for a new one");
   VMKEEP_ASSIGN_OR_RETURN(const fs::Fd dir, OpenRootFolder(path));
   const absl::StatusOr<std::string> found = ReadMarker(dir, path);
   if (!found.ok()) {
@@ -186,7 +202,8 @@ absl::StatusOr<v1::ProbeResult> InitRepository(const v1::InitRepository& job) {
     const absl::StatusOr<bool> mount_point = fs::IsMountPoint(dir);
     if (!mount_point.ok()) return error::AtRepository(mount_point.status(), path);
     // "/" is a mount point too, and exactly the disk that must not be filled.
-    if (!job.allow_plain_directory() && (!*mount_point || path.find_first_not_of('/') == std::string::npos)) {
+    if (!job.allow_plain_directory() &&
+        (!*mount_point || path.find_first_not_of('/') == std::string::npos)) {
       return error::RepositoryNotMounted(path, "it is an ordinary folder of the host's own disk");
     }
     VMKEEP_RETURN_IF_ERROR(error::AtRepository(WriteMarker(dir, id), path));
@@ -199,14 +216,18 @@ absl::StatusOr<v1::ProbeResult> InitRepository(const v1::InitRepository& job) {
 }
 
 bool IsIncomingName(absl::string_view name) {
-  if (name.size() < 38 || name.size() > 36 + 1 + 19 || !IsUuid(name.substr(0, 36)) || name[36] != '.') return false;
+  if (name.size() < 38 || name.size() > 36 + 1 + 19 || !IsUuid(name.substr(0, 36)) ||
+      name[36] != '.')
+    return false;
   const absl::string_view epoch = name.substr(37);
   return epoch[0] != '0' && epoch.find_first_not_of("0123456789") == absl::string_view::npos;
 }
 
 absl::Status CheckIncomingName(absl::string_view name) {
-  return IsIncomingName(name) ? absl::OkStatus()
-                              : InvalidArgument("incoming", "must be <task id>.<epoch>: a UUID and a positive number");
+  return IsIncomingName(name)
+             ? absl::OkStatus()
+             : InvalidArgument("incoming",
+                               "must be <task id>.<epoch>: a UUID and a positive number");
 }
 
 }  // namespace vmkeep::worker

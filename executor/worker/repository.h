@@ -1,16 +1,17 @@
 #ifndef VMKEEP_EXECUTOR_WORKER_REPOSITORY_H_
 #define VMKEEP_EXECUTOR_WORKER_REPOSITORY_H_
 
-#include <optional>
-#include <string>
-#include <utility>
+#include "common/fs/fd.h"
+#include "common/fs/files.h"
+#include "vmkeep/worker/v1/worker.pb.h"
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "common/fs/fd.h"
-#include "common/fs/files.h"
-#include "vmkeep/worker/v1/worker.pb.h"
+
+#include <optional>
+#include <string>
+#include <utility>
 
 // A repository on its mount:
 //   <root>/.vmkeep-repository            the marker: JSON with the repository's UUID
@@ -21,11 +22,13 @@ namespace vmkeep::worker {
 
 inline constexpr char kMarker[] = ".vmkeep-repository";
 
-// An open repository whose marker was proven: without it a job would fill the host's own disk when the mount is missing.
-// Everything below is reached through this one descriptor. Thread-safe after Open().
+// An open repository whose marker was proven: without it a job would fill the host's own disk when
+// the mount is missing. Everything below is reached through this one descriptor. Thread-safe after
+// Open().
 class RepositoryRoot {
  public:
-  // Proves the marker; `wanted.id` empty accepts any. Errors: errors.h, REPOSITORY_*. Writes nothing.
+  // Proves the marker; `wanted.id` empty accepts any. Errors: errors.h, REPOSITORY_*. Writes
+  // nothing.
   static absl::StatusOr<RepositoryRoot> Open(const v1::Repository& wanted);
 
   const std::string& path() const { return path_; }
@@ -37,6 +40,8 @@ class RepositoryRoot {
   absl::StatusOr<fs::Fd> Vm(const std::string& vm_uuid) const;
   // A VM's folder; nothing when it has none. Makes nothing.
   absl::StatusOr<std::optional<fs::Fd>> FindVm(const std::string& vm_uuid) const;
+  // Flushed. With its last backup the VM leaves no trace; one with backups stays.
+  absl::Status RemoveVmIfEmpty(const std::string& vm_uuid) const;
   absl::StatusOr<fs::Space> Space() const;
 
   // An error of common/fs as one of this repository.

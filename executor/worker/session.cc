@@ -1,5 +1,12 @@
 #include "executor/worker/session.h"
 
+#include "common/clock.h"
+#include "common/error.h"
+#include "common/jsonl/jsonl.h"
+#include "common/status_macros.h"
+#include "executor/worker/errors.h"
+
+#include "absl/strings/string_view.h"
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -9,13 +16,6 @@
 #include <cerrno>
 #include <thread>
 #include <utility>
-
-#include "absl/strings/string_view.h"
-#include "common/clock.h"
-#include "common/error.h"
-#include "common/jsonl/jsonl.h"
-#include "common/status_macros.h"
-#include "executor/worker/errors.h"
 
 namespace vmkeep::worker {
 namespace {
@@ -34,12 +34,39 @@ bool WriteAll(int fd, absl::string_view text) {
   return true;
 }
 
+// How many bytes the UTF-8 character at the start of `text` has; 0 when there is none.
+size_t CharacterBytes(absl::string_view text) {
+  const auto first = static_cast<unsigned char>(text[0]);
+  const size_t bytes = first < 0x80                    ? 1
+                       : first >= 0xC2 && first < 0xE0 ? 2
+                       : (first & 0xF0) == 0xE0        ? 3
+                       : (first & 0xF8) == 0xF0        ? 4
+                                                       : 0;
+  if (bytes > text.size()) return 0;
+  for (size_t i = 1; i < bytes; ++i) {
+    if ((static_cast<unsigned char>(text[i]) & 0xC0) != 0x80) return 0;
+  }
+  return bytes;
+}
+
+// A message may quote what a peer sent, and a line must be UTF-8: other bytes become '?'.
+std::string ToUtf8(absl::string_view text) {
+  std::string result;
+  while (!text.empty()) {
+    const size_t bytes = CharacterBytes(text);
+    result += bytes == 0 ? "?" : std::string(text.substr(0, bytes));
+    text.remove_prefix(std::max<size_t>(1, bytes));
+  }
+  return result;
+}
+
 v1::Error ToWire(const absl::Status& status) {
   v1::Error error;
   error.set_code(static_cast<int32_t>(status.code()));
   error.set_reason(ErrorReason(status));
-  error.set_message(std::string(status.message()));
-  for (const auto& [key, value] : ErrorDetails(status)) (*error.mutable_metadata())[key] = value;
+  error.set_message(ToUtf8(status.message()));
+  for (const auto& [key, value] : ErrorDetails(status))
+    (*error.mutable_metadata())[key] = ToUtf8(value);
   return error;
 }
 
@@ -51,7 +78,9 @@ absl::Duration StallTime(const v1::Request& request) {
 }  // namespace
 
 Session::Session(int in, int out)
-    : in_(in), out_(out), context_(&RealClock(), [this](const v1::Progress& progress) { WriteProgress(progress); }) {}
+    : in_(in),
+      out_(out),
+      context_(&RealClock(), [this](const v1::Progress& progress) { WriteProgress(progress); }) {}
 
 int Session::Run(const Job& job) {
   const absl::StatusOr<v1::Request> request = ReadRequest();
@@ -96,16 +125,19 @@ void Session::Watch(const v1::Request& request, int job_ended) {
   std::optional<absl::Duration> give_up_at;
   std::pair last_move(context_.moves(), clock.Monotonic());
   while (true) {
-    std::array<pollfd, 2> fds{pollfd{job_ended, POLLIN, 0}, pollfd{give_up_at ? -1 : in_, POLLIN, 0}};
+    std::array<pollfd, 2> fds{pollfd{job_ended, POLLIN, 0},
+                              pollfd{give_up_at ? -1 : in_, POLLIN, 0}};
     (void)poll(fds.data(), fds.size(), kTickMillis);
     if (fds[0].revents != 0) return;
     const absl::Duration now = clock.Monotonic();
     if (fds[1].revents != 0 || std::exchange(more_was_read_, false)) {
-      // Too late for a job in its last step: that one finishes, and the parent's deadline is what ends it at worst.
+      // Too late for a job in its last step: that one finishes, and the parent's deadline is what
+      // ends it at worst.
       give_up_at = context_.Cancel() ? now + kCancelGrace : absl::InfiniteDuration();
     }
     if (give_up_at && now >= *give_up_at) GiveUp(error::Cancelled());
-    if (const int64_t moves = context_.moves(); moves < 0 || moves != last_move.first) last_move = {moves, now};
+    if (const int64_t moves = context_.moves(); moves < 0 || moves != last_move.first)
+      last_move = {moves, now};
     if (now - last_move.second >= stall) GiveUp(error::CopyStalled(request.copy().source(), stall));
   }
 }
@@ -128,7 +160,11 @@ void Session::WriteProgress(const v1::Progress& progress) {
   *response.mutable_progress() = progress;
   const absl::StatusOr<std::string> line = jsonl::Encode(response);
   MutexLock lock(&mu_);
-  // A reader that does not read must not stop the copy: without room for a whole line this one is dropped.
+  // Lines of two threads may overtake each other: an older one says nothing.
+  if (progress.bytes_done() <= reported_bytes_) return;
+  reported_bytes_ = progress.bytes_done();
+  // A reader that does not read must not stop the copy: without room for a whole line this one is
+  // dropped.
   pollfd room{.fd = out_, .events = POLLOUT, .revents = 0};
   if (answered_ || !line.ok() || poll(&room, 1, 0) != 1 || (room.revents & POLLOUT) == 0) return;
   (void)WriteAll(out_, *line);

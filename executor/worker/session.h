@@ -1,24 +1,26 @@
 #ifndef VMKEEP_EXECUTOR_WORKER_SESSION_H_
 #define VMKEEP_EXECUTOR_WORKER_SESSION_H_
 
+#include "common/mutex.h"
+#include "executor/worker/job_context.h"
+#include "vmkeep/worker/v1/worker.pb.h"
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
 
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
-#include "absl/time/time.h"
-#include "common/mutex.h"
-#include "executor/worker/job_context.h"
-#include "vmkeep/worker/v1/worker.pb.h"
-
 namespace vmkeep::worker {
 
-// The process's side of worker.proto: one request on stdin, progress and one answer on stdout. A second thread watches
-// stdin and the job: whatever comes after the request - a Cancel line, garbage, the end - cancels, and a job that then
-// does not end, or moves nothing for its stall time, is answered for and the process ends under it. So one that hangs in
-// the kernel still gives an answer. One use; lives as long as the process.
+// The process's side of worker.proto: one request on stdin, progress and one answer on stdout. A
+// second thread watches stdin and the job: whatever comes after the request - a Cancel line,
+// garbage, the end - cancels, and a job that then does not end, or moves nothing for its stall
+// time, is answered for and the process ends under it. So one that hangs in the kernel still gives
+// an answer. One use; lives as long as the process.
 class Session {
  public:
   using Job = std::function<absl::StatusOr<v1::Result>(const v1::Request&, JobContext*)>;
@@ -45,6 +47,7 @@ class Session {
   bool more_was_read_ = false;  // of stdin than the request
   Mutex mu_;
   bool answered_ ABSL_GUARDED_BY(mu_) = false;
+  int64_t reported_bytes_ ABSL_GUARDED_BY(mu_) = -1;
 };
 
 }  // namespace vmkeep::worker

@@ -1,12 +1,12 @@
 #include "executor/worker/writeback_window.h"
 
+#include "common/fs/errors.h"
+#include "common/status_macros.h"
+
 #include <fcntl.h>
 
 #include <cerrno>
 #include <optional>
-
-#include "common/fs/errors.h"
-#include "common/status_macros.h"
 
 namespace vmkeep::worker {
 namespace {
@@ -33,8 +33,9 @@ absl::Status WritebackWindow::Wrote(int64_t offset, int64_t bytes) {
     }
   }
   if (!oldest) return absl::OkStatus();
-  VMKEEP_RETURN_IF_ERROR(SyncRange(
-      fd_, *oldest, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER));
+  VMKEEP_RETURN_IF_ERROR(
+      SyncRange(fd_, *oldest,
+                SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER));
   (void)posix_fadvise(fd_, oldest->first, oldest->second, POSIX_FADV_DONTNEED);
   return absl::OkStatus();
 }

@@ -1,18 +1,19 @@
 #ifndef VMKEEP_EXECUTOR_WORKER_WRITEBACK_WINDOW_H_
 #define VMKEEP_EXECUTOR_WORKER_WRITEBACK_WINDOW_H_
 
+#include "common/mutex.h"
+
+#include "absl/status/status.h"
+
 #include <cstdint>
 #include <deque>
 #include <utility>
 
-#include "absl/status/status.h"
-#include "common/mutex.h"
-
 namespace vmkeep::worker {
 
-// Keeps a large write from filling the page cache: starts the write-back of each range at once, and once a few ranges are
-// under way waits for the oldest and drops it. So the final fsync has little left to do, and a full or dead disk is
-// noticed early. Thread-safe.
+// Keeps a large write from filling the page cache: starts the write-back of each range at once, and
+// once a few ranges are under way waits for the oldest and drops it. So the final fsync has little
+// left to do, and a full or dead disk is noticed early. Thread-safe.
 class WritebackWindow {
  public:
   WritebackWindow(int fd, size_t max_ranges) : fd_(fd), max_ranges_(max_ranges) {}

@@ -1,23 +1,26 @@
 #include "executor/worker_client/errors.h"
 
-#include <string>
+#include "common/error.h"
 
 #include "absl/strings/str_cat.h"
-#include "common/error.h"
+
+#include <string>
 
 namespace vmkeep::executor::error {
 
 absl::Status WorkerDeadline(absl::Duration after) {
-  return MakeError(absl::StatusCode::kDeadlineExceeded, "WORKER_DEADLINE",
-                   absl::StrCat("the repository did not answer within ", absl::FormatDuration(after),
-                                ". Check the storage server and the network to it."));
+  return MakeError(
+      absl::StatusCode::kDeadlineExceeded, "WORKER_DEADLINE",
+      absl::StrCat("the repository did not answer within ", absl::FormatDuration(after),
+                   ". Check the storage server and the network to it."));
 }
 
 absl::Status CopyStalled(const worker::v1::Copy& job, absl::Duration after) {
-  return MakeError(absl::StatusCode::kDeadlineExceeded, "COPY_STALLED",
-                   absl::StrCat("copying ", job.source(), ": no byte moved for ", absl::FormatDuration(after),
-                                ". Check the storage server and the network to it, then try again."),
-                   {{"path", job.source()}});
+  return MakeError(
+      absl::StatusCode::kDeadlineExceeded, "COPY_STALLED",
+      absl::StrCat("copying ", job.source(), ": no byte moved for ", absl::FormatDuration(after),
+                   ". Check the storage server and the network to it, then try again."),
+      {{"path", job.source()}});
 }
 
 absl::Status WorkerCancelled() {
@@ -39,8 +42,10 @@ absl::Status WorkerProtocol(absl::string_view why) {
 
 absl::Status FromWorker(const worker::v1::Error& error) {
   const auto code = static_cast<absl::StatusCode>(error.code());
-  if (error.code() <= 0 || error.code() > 16) return WorkerProtocol(absl::StrCat("error code ", error.code()));
-  return MakeError(code, error.reason(), error.message(), {error.metadata().begin(), error.metadata().end()});
+  if (error.code() <= 0 || error.code() > 16)
+    return WorkerProtocol(absl::StrCat("error code ", error.code()));
+  return MakeError(code, error.reason(), error.message(),
+                   {error.metadata().begin(), error.metadata().end()});
 }
 
 }  // namespace vmkeep::executor::error

@@ -1,18 +1,20 @@
 #ifndef VMKEEP_EXECUTOR_WORKER_CLIENT_ERRORS_H_
 #define VMKEEP_EXECUTOR_WORKER_CLIENT_ERRORS_H_
 
+#include "vmkeep/worker/v1/worker.pb.h"
+
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "vmkeep/worker/v1/worker.pb.h"
 
 namespace vmkeep::executor::error {
 
-absl::Status WorkerDeadline(absl::Duration after);               // kDeadlineExceeded, WORKER_DEADLINE
-absl::Status CopyStalled(const worker::v1::Copy& job, absl::Duration after);  // kDeadlineExceeded, COPY_STALLED
-absl::Status WorkerCancelled();                                  // kCancelled, CANCELLED
-absl::Status WorkerDied(absl::string_view how);                  // kUnavailable, WORKER_DIED
-absl::Status WorkerProtocol(absl::string_view why);              // kInternal, WORKER_PROTOCOL
+absl::Status WorkerDeadline(absl::Duration after);  // kDeadlineExceeded, WORKER_DEADLINE
+absl::Status CopyStalled(const worker::v1::Copy& job,
+                         absl::Duration after);      // kDeadlineExceeded, COPY_STALLED
+absl::Status WorkerCancelled();                      // kCancelled, CANCELLED
+absl::Status WorkerDied(absl::string_view how);      // kUnavailable, WORKER_DIED
+absl::Status WorkerProtocol(absl::string_view why);  // kInternal, WORKER_PROTOCOL
 // What the worker itself answered.
 absl::Status FromWorker(const worker::v1::Error& error);
 

@@ -1,15 +1,15 @@
 #include "executor/worker_client/worker_client.h"
 
-#include <algorithm>
-#include <memory>
-#include <optional>
-#include <utility>
-
 #include "common/clock.h"
 #include "common/jsonl/jsonl.h"
 #include "common/process/process.h"
 #include "common/status_macros.h"
 #include "executor/worker_client/errors.h"
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <utility>
 
 namespace vmkeep::executor {
 namespace {
@@ -27,8 +27,8 @@ constexpr absl::Duration kExitGrace = absl::Milliseconds(500);
 // One worker from its start to its end.
 class Conversation {
  public:
-  Conversation(const Request* request, absl::Duration deadline, absl::Duration stall, const std::stop_token& stop,
-               const Worker::Hooks* hooks)
+  Conversation(const Request* request, absl::Duration deadline, absl::Duration stall,
+               const std::stop_token& stop, const Worker::Hooks* hooks)
       : request_(*request),
         deadline_(deadline),
         deadline_at_(Now() + deadline),
@@ -40,7 +40,8 @@ class Conversation {
     VMKEEP_ASSIGN_OR_RETURN(child_, process::Spawn({.argv = {binary}}));
     if (hooks_.on_started) hooks_.on_started(child_->id().pid, child_->id().start_time);
     absl::StatusOr<Result> result = Talk();
-    // Its answer is final whatever it does now; a killed one that hangs in the kernel is not waited for.
+    // Its answer is final whatever it does now; a killed one that hangs in the kernel is not waited
+    // for.
     if (!answered_) child_->Kill();
     (void)child_->Wait(kExitGrace);
     return result;
@@ -60,8 +61,9 @@ class Conversation {
       if (stop_.stop_requested()) AskToCancel();
       VMKEEP_RETURN_IF_ERROR(CheckLimits());
       // Once a cancel is sent the stop is old news: the read must wait for the answer.
-      VMKEEP_ASSIGN_OR_RETURN(const process::ChildProcess::Output output,
-                              child_->ReadSome(UntilNextLimit(), cancelled_at_ ? std::stop_token() : stop_));
+      VMKEEP_ASSIGN_OR_RETURN(
+          const process::ChildProcess::Output output,
+          child_->ReadSome(UntilNextLimit(), cancelled_at_ ? std::stop_token() : stop_));
       if (output.ended) return Died();
       lines_.Append(output.bytes);
     }
@@ -143,8 +145,9 @@ class Conversation {
 
 ProcessWorker::ProcessWorker(std::string binary_path) : binary_path_(std::move(binary_path)) {}
 
-absl::StatusOr<Result> ProcessWorker::Run(const Request& request, absl::Duration deadline, absl::Duration stall,
-                                          const std::stop_token& stop, const Hooks& hooks) {
+absl::StatusOr<Result> ProcessWorker::Run(const Request& request, absl::Duration deadline,
+                                          absl::Duration stall, const std::stop_token& stop,
+                                          const Hooks& hooks) {
   return Conversation(&request, deadline, stall, stop, &hooks).Run(binary_path_);
 }
 

@@ -28,12 +28,14 @@ class Worker {
     std::function<void(pid_t pid, uint64_t start_time)> on_started;
   };
 
-  // Runs the job to its end. A failed job is the worker's own error: its code, reason, message and metadata.
-  // A stop is answered by CANCELLED, reason CANCELLED, within 2 s; a job that was done by then, such as a publish that
-  // had begun its rename, gives its result all the same. Past `deadline` (counted from the call), or without a moved
-  // byte for `stall` during a copy, the worker is killed: DEADLINE_EXCEEDED, reason WORKER_DEADLINE or COPY_STALLED.
-  // A worker that ends without an answer is UNAVAILABLE, reason WORKER_DIED. One that cannot be killed (it hangs in the
-  // kernel, on a NAS that is gone) is abandoned: the call returns within 2 s of the kill all the same.
+  // Runs the job to its end. A failed job is the worker's own error: its code, reason, message and
+  // metadata. A stop is answered by CANCELLED, reason CANCELLED, within 2 s; a job that was done by
+  // then, such as a publish that had begun its rename, gives its result all the same. Past
+  // `deadline` (counted from the call), or without a moved byte for `stall` during a copy, the
+  // worker is killed: DEADLINE_EXCEEDED, reason WORKER_DEADLINE or COPY_STALLED. A worker that ends
+  // without an answer is UNAVAILABLE, reason WORKER_DIED. One that cannot be killed (it hangs in
+  // the kernel, on a NAS that is gone) is abandoned: the call returns within 2 s of the kill all
+  // the same.
   virtual absl::StatusOr<worker::v1::Result> Run(const worker::v1::Request& request,
                                                  absl::Duration deadline, absl::Duration stall,
                                                  const std::stop_token& stop,

@@ -14,8 +14,8 @@
 #include <cstdint>
 #include <cstdlib>
 
-// Makes the kernel fail a system call of this process, for good: for forked children (death tests) and for what they
-// start. The code under test is the real one, without a seam.
+// Makes the kernel fail a system call of this process, for good: for forked children (death tests)
+// and for what they start. The code under test is the real one, without a seam.
 namespace vmkeep::test {
 
 inline void InstallFilter(int number, uint32_t action) {
@@ -26,7 +26,8 @@ inline void InstallFilter(int number, uint32_t action) {
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   }};
   const sock_fprog filter{.len = program.size(), .filter = program.data()};
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) {
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) {
     std::abort();
   }
 }
@@ -42,7 +43,7 @@ inline volatile sig_atomic_t g_trapped_errno = 0;
 // The same, counted: TrappedCalls() says how often it was tried. Not kept by what is started.
 inline void TrapSyscall(int number, int err) {
   g_trapped_errno = err;
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_flags = SA_SIGINFO;
   action.sa_sigaction = [](int, siginfo_t*, void* context) {
     g_trapped_calls = g_trapped_calls + 1;

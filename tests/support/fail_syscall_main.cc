@@ -1,9 +1,10 @@
-// vmkeep-fail-syscall NUMBER ERRNO PROGRAM [ARGUMENT...]: runs a program whose system call NUMBER always fails.
+// vmkeep-fail-syscall NUMBER ERRNO PROGRAM [ARGUMENT...]: runs a program whose system call NUMBER
+// always fails.
+#include "tests/support/fail_syscall.h"
+
 #include <unistd.h>
 
 #include <cstdlib>
-
-#include "tests/support/fail_syscall.h"
 
 int main(int argc, char** argv) {
   if (argc < 4) return 2;

@@ -289,17 +289,17 @@ class Api:
         factory = message_factory.MessageFactory()
         return factory.GetPrototype(descriptor.input_type), factory.GetPrototype(descriptor.output_type)
 
-    def call(self, name, timeout=20, **fields):
-        request, response = self.method(name)
+    def call(self, method, /, timeout=20, **fields):
+        request, response = self.method(method)
         message = self.json_format.ParseDict(fields, request())
-        stub = self.channel.unary_unary(f"/vmkeep.v1.{name}", request.SerializeToString, response.FromString)
+        stub = self.channel.unary_unary(f"/vmkeep.v1.{method}", request.SerializeToString, response.FromString)
         return self.json_format.MessageToDict(stub(message, timeout=timeout), preserving_proto_field_name=True,
                                               including_default_value_fields=True)
 
-    def error(self, name, **fields):
+    def error(self, method, /, **fields):
         """The call must fail: (code, reason, message, details by type)."""
         try:
-            answer = self.call(name, **fields)
+            answer = self.call(method, **fields)
         except self.grpc.RpcError as error:
             details = {}
             for key, value in error.trailing_metadata() or ():
@@ -311,7 +311,7 @@ class Api:
                         details[kind] = message
             reason = details["ErrorInfo"].reason if "ErrorInfo" in details else ""
             return error.code().name, reason, error.details(), details
-        raise AssertionError(f"{name}({fields}) must fail, but answered {answer}")
+        raise AssertionError(f"{method}({fields}) must fail, but answered {answer}")
 
 
 # Scratch --------------------------------------------------------------------------------------------------------------

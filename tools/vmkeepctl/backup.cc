@@ -83,9 +83,10 @@ absl::Status Create(const CreateOptions& options, Client& client, const Output& 
   const v1::CreateBackupRequest request = ToRequest(options);
   const absl::StatusOr<v1::Backup> backup = client.CreateBackup(request);
   const absl::Status& status = backup.status();
-  if (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
-      absl::IsCancelled(status)) {
-    if (options.validate_only) return status;
+  // Without an answer from the controller nobody knows; its own refusal says that nothing was done.
+  const bool unanswered = ErrorReason(status) == error::kControllerUnreachable ||
+                          absl::IsDeadlineExceeded(status) || absl::IsCancelled(status);
+  if (unanswered && !options.validate_only) {
     return error::WithAdvice(
         status,
         absl::StrCat("whether the backup was requested is not known, the same command with "

@@ -19,13 +19,14 @@ namespace {
 constexpr absl::Duration kUnaryTimeout = absl::Seconds(30);
 // How soon an interrupt is seen.
 constexpr absl::Duration kPoll = absl::Milliseconds(50);
-constexpr int kCreateTries = 5;
+// About 5 s in all: a controller that restarts is back by then.
+constexpr int kCreateTries = 7;
 
 }  // namespace
 
-WatchStream::WatchStream(v1::BackupService::Stub& stub, const v1::WatchBackupsRequest& request,
+WatchStream::WatchStream(v1::BackupService::Stub& stub, v1::WatchBackupsRequest request,
                          absl::Time deadline)
-    : request_(request) {
+    : request_(std::move(request)) {
   if (deadline != absl::InfiniteFuture()) context_.set_deadline(absl::ToChronoTime(deadline));
   stub.async()->WatchBackups(&context_, &request_, this);
   // Reads are started by Next(), outside of a reaction.
@@ -115,56 +116,56 @@ absl::StatusOr<Response> Client::Call(const Start<Response>& start) const {
 
 absl::StatusOr<v1::Host> Client::RegisterHost(const v1::RegisterHostRequest& request) {
   return Call<v1::Host>([&](auto* context, auto* response, auto done) {
-    inventory_->async()->RegisterHost(context, &request, response, done);
+    inventory_->async()->RegisterHost(context, &request, response, std::move(done));
   });
 }
 
 absl::StatusOr<v1::Host> Client::GetHost(const v1::GetHostRequest& request) {
   return Call<v1::Host>([&](auto* context, auto* response, auto done) {
-    inventory_->async()->GetHost(context, &request, response, done);
+    inventory_->async()->GetHost(context, &request, response, std::move(done));
   });
 }
 
 absl::StatusOr<v1::ListHostsResponse> Client::ListHosts(const v1::ListHostsRequest& request) {
   return Call<v1::ListHostsResponse>([&](auto* context, auto* response, auto done) {
-    inventory_->async()->ListHosts(context, &request, response, done);
+    inventory_->async()->ListHosts(context, &request, response, std::move(done));
   });
 }
 
 absl::StatusOr<v1::ListVmsResponse> Client::ListVms(const v1::ListVmsRequest& request) {
   return Call<v1::ListVmsResponse>([&](auto* context, auto* response, auto done) {
-    inventory_->async()->ListVms(context, &request, response, done);
+    inventory_->async()->ListVms(context, &request, response, std::move(done));
   });
 }
 
 absl::StatusOr<v1::Repository> Client::InitRepository(const v1::InitRepositoryRequest& request) {
   return Call<v1::Repository>([&](auto* context, auto* response, auto done) {
-    inventory_->async()->InitRepository(context, &request, response, done);
+    inventory_->async()->InitRepository(context, &request, response, std::move(done));
   });
 }
 
 absl::StatusOr<v1::ListRepositoriesResponse> Client::ListRepositories(
     const v1::ListRepositoriesRequest& request) {
   return Call<v1::ListRepositoriesResponse>([&](auto* context, auto* response, auto done) {
-    inventory_->async()->ListRepositories(context, &request, response, done);
+    inventory_->async()->ListRepositories(context, &request, response, std::move(done));
   });
 }
 
 absl::StatusOr<v1::Backup> Client::GetBackup(const v1::GetBackupRequest& request) {
   return Call<v1::Backup>([&](auto* context, auto* response, auto done) {
-    backups_->async()->GetBackup(context, &request, response, done);
+    backups_->async()->GetBackup(context, &request, response, std::move(done));
   });
 }
 
 absl::StatusOr<v1::ListBackupsResponse> Client::ListBackups(const v1::ListBackupsRequest& request) {
   return Call<v1::ListBackupsResponse>([&](auto* context, auto* response, auto done) {
-    backups_->async()->ListBackups(context, &request, response, done);
+    backups_->async()->ListBackups(context, &request, response, std::move(done));
   });
 }
 
 absl::StatusOr<v1::Backup> Client::UpdateBackup(const v1::UpdateBackupRequest& request) {
   return Call<v1::Backup>([&](auto* context, auto* response, auto done) {
-    backups_->async()->UpdateBackup(context, &request, response, done);
+    backups_->async()->UpdateBackup(context, &request, response, std::move(done));
   });
 }
 
@@ -173,11 +174,11 @@ absl::StatusOr<v1::Backup> Client::CreateBackup(const v1::CreateBackupRequest& r
   for (int tries = 1;; ++tries) {
     absl::StatusOr<v1::Backup> backup =
         Call<v1::Backup>([&](auto* context, auto* response, auto done) {
-          backups_->async()->CreateBackup(context, &request, response, done);
+          backups_->async()->CreateBackup(context, &request, response, std::move(done));
         });
     if (!absl::IsUnavailable(backup.status()) || tries == kCreateTries) return backup;
     // Out of time or interrupted: a time-out says less than why there was no answer.
-    const absl::Status slept = Sleep(backoff.Next());
+    absl::Status slept = Sleep(backoff.Next());
     if (absl::IsCancelled(slept)) return slept;
     if (!slept.ok()) return backup;
   }

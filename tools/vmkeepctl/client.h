@@ -35,8 +35,7 @@ struct WatchEvent {
 // the controller coalesce instead of filling our memory. For one thread.
 class WatchStream final : private grpc::ClientReadReactor<v1::WatchBackupsResponse> {
  public:
-  WatchStream(v1::BackupService::Stub& stub, const v1::WatchBackupsRequest& request,
-              absl::Time deadline);
+  WatchStream(v1::BackupService::Stub& stub, v1::WatchBackupsRequest request, absl::Time deadline);
   // Cancels a stream that has not ended and waits for its end.
   ~WatchStream() override;
   WatchStream(const WatchStream&) = delete;

@@ -62,6 +62,13 @@ absl::Status UnexpectedState(const v1::Backup& backup, absl::string_view wanted)
                    {{"backup_id", backup.id()}, {"state", state}});
 }
 
+bool IsAbsence(const absl::Status& status) {
+  if (absl::IsDeadlineExceeded(status)) return true;
+  const std::string reason = ErrorReason(status);
+  return absl::IsUnavailable(status) &&
+         (reason == kControllerUnreachable || reason == "DRAINING" || reason == "STORE_CLOSED");
+}
+
 absl::Status WithAdvice(const absl::Status& status, absl::string_view advice, absl::string_view key,
                         absl::string_view value) {
   ErrorMetadata metadata = ErrorDetails(status);
@@ -80,9 +87,8 @@ ExitCode ExitCodeFor(const absl::Status& status) {
     case absl::StatusCode::kOutOfRange:
       return kExitUsage;
     case absl::StatusCode::kUnavailable:
-      return ErrorReason(status) == error::kControllerUnreachable ? kExitUnreachable : kExitFailed;
     case absl::StatusCode::kDeadlineExceeded:
-      return kExitUnreachable;
+      return error::IsAbsence(status) ? kExitUnreachable : kExitFailed;
     case absl::StatusCode::kCancelled:
       return ErrorReason(status) == error::kInterrupted ? kExitInterrupted : kExitFailed;
     default:

@@ -23,6 +23,9 @@ absl::Status BackupFailed(const v1::Backup& backup);
 // kFailedPrecondition, UNEXPECTED_STATE: somebody else moved it on.
 absl::Status UnexpectedState(const v1::Backup& backup, absl::string_view wanted);
 
+// True when no controller stands behind the error: it was not reached, or it said that it is going.
+bool IsAbsence(const absl::Status& status);
+
 // The same error with `advice` after its message, and `key` = `value` added to its metadata.
 absl::Status WithAdvice(const absl::Status& status, absl::string_view advice, absl::string_view key,
                         absl::string_view value);

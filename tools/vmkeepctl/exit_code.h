@@ -10,7 +10,7 @@ enum ExitCode : int {
   kExitOk = 0,
   kExitFailed = 1,         // refused, not found, or the backup ended UNRESOURCED under --wait
   kExitUsage = 2,          // the command line, or INVALID_ARGUMENT from the controller
-  kExitUnreachable = 3,    // no answer: unreachable, or --timeout ran out
+  kExitUnreachable = 3,    // no answer: unreachable, stopping, or --timeout ran out
   kExitInterrupted = 130,  // SIGINT or SIGTERM, as a shell counts it
 };
 

@@ -28,8 +28,7 @@ std::string Percent(const v1::Progress& progress);
 std::string ProgressText(const v1::Progress& progress);
 
 // One line with a bar, at most `columns` wide, such as
-//   "copy    ▕████▏     ▏  42%  disk 1/2  8.40 GiB of 20.0 GiB  310 MiB/s  ETA 38 s  1.20 GiB
-//   holes"
+//   "copy    ▕████▏     ▏  42%  disk 1/2  8.40 GiB of 20.0 GiB  310 MiB/s  ETA 38 s"
 // Where it is too narrow the last parts are left out; the bar's width depends on `columns` alone.
 // With an unknown total there is no bar and no percentage. `running` false: the phase is over,
 // without rate and ETA.

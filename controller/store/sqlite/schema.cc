@@ -75,7 +75,7 @@ CREATE INDEX backup_created ON backup (project, create_time, id);
 CREATE INDEX backup_vm_uuid ON backup (vm_uuid);
 CREATE INDEX backup_vm_id ON backup (vm_id);
 CREATE INDEX backup_vm_name ON backup (vm_name);
-CREATE UNIQUE INDEX backup_revision ON backup (revision);
+CREATE INDEX backup_revision ON backup (project, revision);
 CREATE INDEX backup_kept ON backup (project, revision) WHERE state <> 99;
 
 CREATE TABLE host (

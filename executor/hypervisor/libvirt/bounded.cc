@@ -1,19 +1,21 @@
 #include "executor/hypervisor/libvirt/bounded.h"
 
+#include "common/clock.h"
+#include "common/mutex.h"
+
 #include <atomic>
 #include <memory>
 #include <thread>
 #include <utility>
 
-#include "common/clock.h"
-#include "common/mutex.h"
-
 namespace vmkeep::executor::libvirt {
 namespace {
 
-// Each hanging call keeps a thread: libvirt gives no way to end it. This many mean that no call will end.
+// Each hanging call keeps a thread: libvirt gives no way to end it. This many mean that no call
+// will end.
 constexpr int kMaxThreads = 128;
-std::atomic<int> threads = 0;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables): the process's
+std::atomic<int> threads =
+    0;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables): the process's
 
 struct Done {
   Mutex mu;

@@ -1,12 +1,13 @@
 #include "executor/hypervisor/libvirt/connection.h"
 
-#include "absl/strings/str_cat.h"
 #include "common/backoff.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "executor/hypervisor/errors.h"
 #include "executor/hypervisor/libvirt/bounded.h"
+
+#include "absl/strings/str_cat.h"
 
 namespace vmkeep::executor::libvirt {
 namespace {
@@ -79,33 +80,39 @@ void Connection::Keep() {
   Backoff backoff(kFirstRetry, kLastRetry, /*seed=*/1);
   absl::Duration next_try = clock.Monotonic();
   while (true) {
-    std::function<void()> tell;
-    std::shared_ptr<Session> old;
-    bool reconnect = false;
-    {
-      MutexLock lock(&bulletin_->mu);
-      const auto due = [&] { return waiting_ > 0 || clock.Monotonic() >= next_try; };
-      while (!stopping_ && !bulletin_->domains_changed) {
-        if (NeedsSession() && due()) break;
-        if (NeedsSession()) {
-          bulletin_->news.WaitFor(&bulletin_->mu, next_try - clock.Monotonic());
-        } else {
-          bulletin_->news.Wait(&bulletin_->mu);
-        }
-      }
-      if (stopping_) return;
-      if (std::exchange(bulletin_->domains_changed, false)) tell = on_change_;
-      reconnect = NeedsSession() && due();
-      if (reconnect) old = std::move(session_);
-    }
-    if (tell) tell();
-    if (!reconnect) continue;
-    CloseSession(std::move(old));
+    Duty duty = AwaitDuty(next_try);
+    if (duty.stop) return;
+    if (duty.tell) duty.tell();
+    if (!duty.reconnect) continue;
+    CloseSession(std::move(duty.old));
     absl::StatusOr<std::shared_ptr<Session>> opened = OpenSession(options_.uri, bulletin_);
     if (opened.ok()) backoff.Reset();
     TakeNewSession(std::move(opened));
     next_try = clock.Monotonic() + backoff.Next();
   }
+}
+
+// Waits until there is something to do. A caller that waits for a connection does not wait for
+// `next_try`.
+Connection::Duty Connection::AwaitDuty(absl::Duration next_try) {
+  Clock& clock = RealClock();
+  MutexLock lock(&bulletin_->mu);
+  Duty duty;
+  while (!stopping_ && !bulletin_->domains_changed) {
+    if (!NeedsSession()) {
+      bulletin_->news.Wait(&bulletin_->mu);
+      continue;
+    }
+    if (waiting_ > 0 || clock.Monotonic() >= next_try) {
+      duty.reconnect = true;
+      duty.old = std::move(session_);
+      break;
+    }
+    bulletin_->news.WaitFor(&bulletin_->mu, next_try - clock.Monotonic());
+  }
+  duty.stop = stopping_;
+  if (std::exchange(bulletin_->domains_changed, false)) duty.tell = on_change_;
+  return duty;
 }
 
 void Connection::TakeNewSession(absl::StatusOr<std::shared_ptr<Session>> opened) {

@@ -1,6 +1,13 @@
 #ifndef VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_CONNECTION_H_
 #define VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_CONNECTION_H_
 
+#include "executor/hypervisor/libvirt/session.h"
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include <libvirt/libvirt.h>
 
 #include <atomic>
@@ -11,35 +18,29 @@
 #include <thread>
 #include <utility>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
-#include "absl/time/time.h"
-#include "executor/hypervisor/libvirt/session.h"
-
 namespace vmkeep::executor::libvirt {
 
 // What a call may use while it runs.
 class Access {
  public:
-  Access(virConnectPtr connection, const std::atomic<bool>& given_up)
+  Access(virConnect* connection, const std::atomic<bool>& given_up)
       : connection_(connection), given_up_(given_up) {}
-  virConnectPtr get() const { return connection_; }
+  virConnect* get() const { return connection_; }
   // The caller has gone on without the answer: change nothing any more.
   bool given_up() const { return given_up_; }
 
  private:
-  virConnectPtr const connection_;
+  virConnect* const connection_;
   const std::atomic<bool>& given_up_;
 };
 
 // libvirt's calls with a deadline, over a connection that is opened again whenever it dies.
 //
-// A libvirt call has no deadline of its own, and closing a connection does not end the calls that wait on it: they hold
-// it too. So each call runs on a thread of its own. Past its deadline the caller goes on with an error, later calls get
-// a new connection (libvirtd serves five calls of one client at a time), and the thread with the old one ends when
-// libvirt answers at last, or with the process. keepalive finds a libvirtd that is dead or stopped, and ends its calls.
+// A libvirt call has no deadline of its own, and closing a connection does not end the calls that
+// wait on it: they hold it too. So each call runs on a thread of its own. Past its deadline the
+// caller goes on with an error, later calls get a new connection (libvirtd serves five calls of one
+// client at a time), and the thread with the old one ends when libvirt answers at last, or with the
+// process. keepalive finds a libvirtd that is dead or stopped, and ends its calls.
 //
 // Thread-safe. The destructor waits for no call.
 class Connection {
@@ -55,9 +56,9 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  // Runs `work` within the call timeout, plus `extra` for what the call is known to wait for. `work` may outlive the
-  // caller: it captures by value, makes one change at the most, and asks given_up() before it.
-  // HYPERVISOR_UNAVAILABLE without a connection, or past the deadline.
+  // Runs `work` within the call timeout, plus `extra` for what the call is known to wait for.
+  // `work` may outlive the caller: it captures by value, makes one change at the most, and asks
+  // given_up() before it. HYPERVISOR_UNAVAILABLE without a connection, or past the deadline.
   using Work = std::function<absl::Status(const Access&)>;
   absl::Status Run(absl::string_view doing, absl::Duration extra, Work work);
 
@@ -67,22 +68,30 @@ class Connection {
                          std::function<absl::StatusOr<T>(const Access&)> work,
                          absl::Duration extra = absl::ZeroDuration()) {
     auto result = std::make_shared<absl::StatusOr<T>>(absl::UnknownError("did not run"));
-    const absl::Status ran =
-        Run(doing, extra, [result, work = std::move(work)](const Access& access) {
-          *result = work(access);
-          return result->status();
-        });
+    absl::Status ran = Run(doing, extra, [result, work = std::move(work)](const Access& access) {
+      *result = work(access);
+      return result->status();
+    });
     if (!ran.ok()) return ran;  // *result may still be written to
     return *std::move(result);
   }
 
-  // Called on a thread of ours after domains changed, and after each reconnect. It must not block for long.
+  // Called on a thread of ours after domains changed, and after each reconnect. It must not block
+  // for long.
   void OnChange(std::function<void()> changed);
 
  private:
   Connection(Options options, std::shared_ptr<Bulletin> bulletin);
 
+  // What the keeper has to do next.
+  struct Duty {
+    bool stop = false;
+    bool reconnect = false;
+    std::shared_ptr<Session> old;  // to be closed before
+    std::function<void()> tell;    // null: nothing to tell
+  };
   void Keep();
+  Duty AwaitDuty(absl::Duration next_try);
   void TakeNewSession(absl::StatusOr<std::shared_ptr<Session>> opened);
   bool NeedsSession() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(bulletin_->mu);
   absl::StatusOr<std::shared_ptr<Session>> Current();

@@ -1,16 +1,6 @@
 // LibvirtHypervisor: what VMs there are, and what a backup of one would take.
 
-#include <libvirt/virterror.h>
-
-#include <cstdlib>
-#include <set>
-#include <string_view>
-
-#include "absl/cleanup/cleanup.h"
-#include "absl/strings/ascii.h"
-#include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
-#include "common/uuid.h"
 #include "executor/hypervisor/errors.h"
 #include "executor/hypervisor/libvirt/all_vms.h"
 #include "executor/hypervisor/libvirt/connection.h"
@@ -19,6 +9,11 @@
 #include "executor/hypervisor/libvirt/libvirt_hypervisor.h"
 #include "executor/hypervisor/libvirt/preflight.h"
 #include "executor/hypervisor/libvirt/vm_look.h"
+
+#include "absl/strings/str_cat.h"
+#include <libvirt/virterror.h>
+
+#include <set>
 
 namespace vmkeep::executor {
 namespace {
@@ -76,8 +71,7 @@ absl::StatusOr<std::string> BusyWith(virDomainPtr domain, const VmLook& look) {
 }
 
 absl::Status RefuseOverlays(const std::string& name, const VmLook& look) {
-  std::vector<std::string> files;
-  for (const OverlayDisk& disk : OverlaysOf(look)) files.push_back(disk.overlay);
+  const std::vector<std::string> files = libvirt::OverlayFilesOf(OverlaysOf(look));
   if (files.empty()) return absl::OkStatus();
   return error::VmOnOverlay(name, files,
                             "the executor merges it when it finds the backup's journal; without "

@@ -1,15 +1,15 @@
 #include "executor/hypervisor/libvirt/domain_xml.h"
 
-#include <pugixml.hpp>
-
-#include <algorithm>
-#include <utility>
+#include "common/status_macros.h"
+#include "executor/hypervisor/libvirt/xml_text.h"
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "common/status_macros.h"
-#include "executor/hypervisor/libvirt/xml_text.h"
+#include <pugixml.hpp>
+
+#include <algorithm>
+#include <utility>
 
 namespace vmkeep::executor::libvirt {
 namespace {
@@ -17,6 +17,8 @@ namespace {
 // QEMU itself gives up on chains of about 200 images.
 constexpr int kMaxChain = 256;
 constexpr char kAgentName[] = "org.qemu.guest_agent.0";
+
+bool Has(pugi::xml_node node, const char* child) { return !node.child(child).empty(); }
 
 std::vector<ChainLink> ParseChain(pugi::xml_node disk) {
   std::vector<ChainLink> chain;
@@ -47,12 +49,12 @@ DiskXml ParseDisk(pugi::xml_node node) {
   disk.format = node.child("driver").attribute("type").value();
   disk.source = source.attribute("file").value();
   disk.empty = !source || source.attributes_begin() == source.attributes_end();
-  disk.readonly = bool(node.child("readonly"));
-  disk.shareable = bool(node.child("shareable"));
-  disk.transient = bool(node.child("transient"));
-  disk.encrypted = node.child("encryption") || source.child("encryption");
-  disk.data_store = bool(source.child("dataStore"));
-  disk.slice = bool(source.child("slices"));
+  disk.readonly = Has(node, "readonly");
+  disk.shareable = Has(node, "shareable");
+  disk.transient = Has(node, "transient");
+  disk.encrypted = Has(node, "encryption") || Has(source, "encryption");
+  disk.data_store = Has(source, "dataStore");
+  disk.slice = Has(source, "slices");
   disk.backing = ParseChain(node);
   disk.mirror = ParseMirror(node);
   return disk;
@@ -68,7 +70,8 @@ AgentChannel ParseAgent(pugi::xml_node devices) {
   return AgentChannel::kNone;
 }
 
-// A label that libvirt keeps up to date itself; type='none' is a VM that the administrator took out.
+// A label that libvirt keeps up to date itself; type='none' is a VM that the administrator took
+// out.
 bool ParseAppArmor(pugi::xml_node domain) {
   for (const pugi::xml_node label : domain.children("seclabel")) {
     if (absl::string_view(label.attribute("model").value()) != "apparmor") continue;
@@ -173,6 +176,13 @@ std::vector<OverlayDisk> OverlaysIn(const DomainXml& domain) {
   return overlays;
 }
 
+std::vector<std::string> OverlayFilesOf(const std::vector<OverlayDisk>& disks) {
+  std::vector<std::string> files;
+  files.reserve(disks.size());
+  for (const OverlayDisk& disk : disks) files.push_back(disk.overlay);
+  return files;
+}
+
 absl::StatusOr<bool> Names(absl::string_view xml, absl::string_view path) {
   pugi::xml_document document;
   VMKEEP_RETURN_IF_ERROR(ParseXml(xml, "domain", document));
@@ -181,7 +191,7 @@ absl::StatusOr<bool> Names(absl::string_view xml, absl::string_view path) {
     return std::any_of(node.attributes_begin(), node.attributes_end(),
                        [&](pugi::xml_attribute attribute) { return attribute.value() == path; });
   });
-  return bool(found);
+  return !found.empty();
 }
 
 absl::StatusOr<bool> SameButForImages(absl::string_view xml, absl::string_view other,

@@ -1,17 +1,18 @@
 #ifndef VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_DOMAIN_XML_H_
 #define VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_DOMAIN_XML_H_
 
-#include <optional>
-#include <string>
-#include <vector>
+#include "executor/hypervisor/hypervisor.h"
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "executor/hypervisor/hypervisor.h"
 
-// libvirt's domain XML, read into what a backup asks of it. Pure functions: no libvirt, no I/O, any text is survived.
-// Error texts never quote the XML: it may hold secrets.
+#include <optional>
+#include <string>
+#include <vector>
+
+// libvirt's domain XML, read into what a backup asks of it. Pure functions: no libvirt, no I/O, any
+// text is survived. Error texts never quote the XML: it may hold secrets.
 namespace vmkeep::executor::libvirt {
 
 // One image below the top of a disk's chain.
@@ -39,8 +40,8 @@ struct DiskXml {
   bool encrypted = false;
   bool data_store = false;  // a qcow2 whose data is in a second file, as newer libvirt says
   bool slice = false;       // the disk is a part of its file
-  // Below `source`, nearest first. Only the live XML tells all of them; the inactive one has one at the most after a
-  // snapshot (libvirt-facts.md, 1).
+  // Below `source`, nearest first. Only the live XML tells all of them; the inactive one has one at
+  // the most after a snapshot (libvirt-facts.md, 1).
   std::vector<ChainLink> backing;
   std::optional<Mirror> mirror;  // a block job under way; only in live XML
 };
@@ -54,7 +55,8 @@ struct DomainXml {
   std::string nvram;
   std::vector<std::string> not_included;  // parts of the VM that are no disk, in words
   AgentChannel agent = AgentChannel::kNone;
-  bool apparmor = false;  // QEMU is confined by an AppArmor profile that libvirt made; only in live XML
+  bool apparmor =
+      false;  // QEMU is confined by an AppArmor profile that libvirt made; only in live XML
 
   const DiskXml* Find(absl::string_view target) const;
 };
@@ -62,21 +64,28 @@ struct DomainXml {
 // kInvalidArgument when the text is no domain.
 absl::StatusOr<DomainXml> ParseDomain(absl::string_view xml);
 
-// Our overlays in a domain, wherever in a disk's chain they are. `base` is empty where the XML does not tell it.
+// Our overlays in a domain, wherever in a disk's chain they are. `base` is empty where the XML does
+// not tell it.
 std::vector<OverlayDisk> OverlaysIn(const DomainXml& domain);
+
+// Their files, as an error names them.
+std::vector<std::string> OverlayFilesOf(const std::vector<OverlayDisk>& disks);
 
 // Whether any attribute or text of the XML is this path. kInvalidArgument when the text is no XML.
 absl::StatusOr<bool> Names(absl::string_view xml, absl::string_view path);
 
-// Whether two definitions say the same but for the images of these disks: driver type, source and chain.
+// Whether two definitions say the same but for the images of these disks: driver type, source and
+// chain.
 absl::StatusOr<bool> SameButForImages(absl::string_view xml, absl::string_view other,
                                       const std::vector<OverlayDisk>& disks);
 
-// What virDomainSnapshotCreateXML takes: every target listed, so that libvirt makes up no name of its own.
+// What virDomainSnapshotCreateXML takes: every target listed, so that libvirt makes up no name of
+// its own.
 std::string SnapshotXml(const SnapshotPlan& plan);
 
-// A definition for `virsh define` once each file was copied to the source that its disk names (libvirt takes absolute
-// paths only, so the sources stay as they were); a comment in it says which file goes where.
+// A definition for `virsh define` once each file was copied to the source that its disk names
+// (libvirt takes absolute paths only, so the sources stay as they were); a comment in it says which
+// file goes where.
 absl::StatusOr<std::string> RestoreXmlFrom(absl::string_view definition,
                                            const std::vector<Hypervisor::RestoreFile>& files);
 

@@ -6,7 +6,8 @@
 #include <cstdlib>
 #include <memory>
 
-// libvirt's C handles, owned. The deleter is a type, so a handle is one pointer wide and none is {}.
+// libvirt's C handles, owned. The deleter is a type, so a handle is one pointer wide and none is
+// {}.
 namespace vmkeep::executor::libvirt {
 
 template <auto Close>
@@ -17,14 +18,18 @@ struct Closer {
   }
 };
 
+// What libvirt allocates for its caller, C's way.
 struct CFree {
-  void operator()(char* text) const noexcept { std::free(text); }  // NOLINT(cppcoreguidelines-no-malloc): libvirt's
+  void operator()(void* memory) const noexcept {
+    std::free(memory);  // NOLINT(cppcoreguidelines-no-malloc)
+  }
 };
 
 using ConnectionHandle = std::unique_ptr<virConnect, Closer<&virConnectClose>>;
 using DomainHandle = std::unique_ptr<virDomain, Closer<&virDomainFree>>;
 using SnapshotHandle = std::unique_ptr<virDomainSnapshot, Closer<&virDomainSnapshotFree>>;
 using CText = std::unique_ptr<char, CFree>;
+using DomainList = std::unique_ptr<virDomainPtr, CFree>;
 
 }  // namespace vmkeep::executor::libvirt
 

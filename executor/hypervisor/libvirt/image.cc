@@ -1,5 +1,8 @@
 #include "executor/hypervisor/libvirt/image.h"
 
+#include "common/status_macros.h"
+
+#include "absl/strings/str_cat.h"
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,9 +11,6 @@
 #include <cerrno>
 #include <limits>
 #include <utility>
-
-#include "absl/strings/str_cat.h"
-#include "common/status_macros.h"
 
 namespace vmkeep::executor::libvirt {
 namespace {
@@ -163,8 +163,7 @@ absl::StatusOr<std::string> BackingName(const std::string& qcow2_file) {
     return absl::InvalidArgumentError("the qcow2 header has an impossible backing file name");
   }
   VMKEEP_ASSIGN_OR_RETURN(
-      std::string name,
-      ReadAt(file.fd(), qcow2_file, header.backing_bytes, header.backing_offset));
+      std::string name, ReadAt(file.fd(), qcow2_file, header.backing_bytes, header.backing_offset));
   if (name.size() != header.backing_bytes) {
     return absl::InvalidArgumentError("the qcow2 header's backing file name is cut off");
   }

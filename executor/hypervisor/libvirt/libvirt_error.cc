@@ -1,14 +1,14 @@
 #include "executor/hypervisor/libvirt/libvirt_error.h"
 
-#include <libvirt/virterror.h>
-
-#include <string>
+#include "common/error.h"
+#include "executor/hypervisor/errors.h"
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "common/error.h"
-#include "executor/hypervisor/errors.h"
+#include <libvirt/virterror.h>
+
+#include <string>
 
 namespace vmkeep::executor::libvirt {
 namespace {

@@ -6,8 +6,9 @@
 
 namespace vmkeep::executor::libvirt {
 
-// What libvirt's last call on this thread failed with, as an error of hypervisor/errors.h with the metadata libvirt_code
-// and libvirt_domain. libvirt keeps the error per thread: call at once. `vm`: what the call was about, for VM_NOT_FOUND.
+// What libvirt's last call on this thread failed with, as an error of hypervisor/errors.h with the
+// metadata libvirt_code and libvirt_domain. libvirt keeps the error per thread: call at once. `vm`:
+// what the call was about, for VM_NOT_FOUND.
 absl::Status LibvirtError(absl::string_view while_doing, absl::string_view vm = {});
 
 // The code (VIR_ERR_...) of such an error; 0 when it is none.

@@ -1,10 +1,10 @@
 #include "executor/hypervisor/libvirt/libvirt_hypervisor.h"
 
-#include <libvirt/libvirt.h>
-
 #include "common/status_macros.h"
 #include "executor/hypervisor/libvirt/connection.h"
 #include "executor/hypervisor/libvirt/merge_watch.h"
+
+#include <libvirt/libvirt.h>
 
 namespace vmkeep::executor {
 
@@ -19,8 +19,8 @@ absl::StatusOr<std::unique_ptr<Hypervisor>> LibvirtHypervisor::Open(LibvirtOptio
       std::unique_ptr<libvirt::Connection> connection,
       libvirt::Connection::Open({.uri = options.uri, .call_timeout = options.call_timeout},
                                 listener));
-  return std::unique_ptr<Hypervisor>(new LibvirtHypervisor(
-      std::move(options), clock, std::move(connection), std::move(merges)));
+  return std::unique_ptr<Hypervisor>(
+      new LibvirtHypervisor(std::move(options), clock, std::move(connection), std::move(merges)));
 }
 
 LibvirtHypervisor::LibvirtHypervisor(LibvirtOptions options, Clock& clock,

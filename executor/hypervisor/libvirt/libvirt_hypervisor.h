@@ -1,24 +1,26 @@
 #ifndef VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_LIBVIRT_HYPERVISOR_H_
 #define VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_LIBVIRT_HYPERVISOR_H_
 
+#include "common/clock.h"
+#include "executor/hypervisor/hypervisor.h"
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
 #include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
-#include "absl/time/time.h"
-#include "common/clock.h"
-#include "executor/hypervisor/hypervisor.h"
-
 namespace vmkeep::executor {
 
 struct LibvirtOptions {
   std::string uri = "qemu:///system";
-  // How long one call may take. libvirt itself waits 30 s for a domain that is busy: less than that hides its answer.
+  // How long one call may take. libvirt itself waits 30 s for a domain that is busy: less than that
+  // hides its answer.
   absl::Duration call_timeout = absl::Seconds(60);
   // How long the guest's agent may take for one command. The guest stands still meanwhile.
   absl::Duration agent_timeout = absl::Seconds(5);
@@ -34,8 +36,8 @@ class Connection;
 class MergeWatch;
 }  // namespace libvirt
 
-// KVM under libvirt, on this host. The sequence of calls and its reasons: docs/adr/0007. Thread-safe; calls block for
-// about call_timeout at the most, CommitOffline() for commit_timeout.
+// KVM under libvirt, on this host. The sequence of calls and its reasons: docs/adr/0007.
+// Thread-safe; calls block for about call_timeout at the most, CommitOffline() for commit_timeout.
 class LibvirtHypervisor final : public Hypervisor {
  public:
   static absl::StatusOr<std::unique_ptr<Hypervisor>> Open(LibvirtOptions options,

@@ -1,8 +1,5 @@
 // LibvirtHypervisor: the overlay of a running VM back into its base.
 
-#include <libvirt/virterror.h>
-
-#include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "executor/hypervisor/errors.h"
@@ -13,6 +10,9 @@
 #include "executor/hypervisor/libvirt/preflight.h"
 #include "executor/hypervisor/libvirt/vm_look.h"
 
+#include "absl/strings/str_cat.h"
+#include <libvirt/virterror.h>
+
 namespace vmkeep::executor {
 namespace {
 
@@ -20,12 +20,18 @@ using libvirt::Access;
 using libvirt::DomainHandle;
 using libvirt::VmLook;
 
-// Where the disk stands now. The XML says it, also to a client that was not there when the event came.
+// Where the disk stands now. The XML says it, also to a client that was not there when the event
+// came.
 absl::StatusOr<MergeStatus> StatusOf(const Access& access, const OverlayDisk& disk) {
   VMKEEP_ASSIGN_OR_RETURN(const DomainHandle domain, libvirt::FindVm(access, disk.vm_uuid));
   VMKEEP_ASSIGN_OR_RETURN(const VmLook look, libvirt::LookAt(domain.get(), /*secure=*/false));
   MergeStatus status;
   VMKEEP_ASSIGN_OR_RETURN(status.phase, libvirt::PhaseIn(look.now(), look.running(), disk));
+  if (status.phase == MergePhase::kMerged && look.running()) {
+    // A snapshot that we gave up waiting for may yet come true: "merged" would be a promise.
+    VMKEEP_ASSIGN_OR_RETURN(const bool under_way, libvirt::CallUnderWay(domain.get()));
+    if (under_way) return error::VmBusy(look.now().name, "a call of libvirt");
+  }
   if (status.phase == MergePhase::kRunning || status.phase == MergePhase::kReady) {
     virDomainBlockJobInfo job = {};
     const int jobs = virDomainGetBlockJobInfo(domain.get(), disk.target.c_str(), &job, 0);
@@ -76,7 +82,7 @@ absl::Status LibvirtHypervisor::StartMerge(const OverlayDisk& disk) {
     }
     return absl::OkStatus();
   };
-  const absl::Status started =
+  absl::Status started =
       connection_->Run(absl::StrCat("start the merge of ", disk.target), {}, work);
   if (started.ok() || absl::IsNotFound(started) || absl::IsUnavailable(started)) return started;
   // Somebody was faster, with the start or with the whole merge.
@@ -100,8 +106,7 @@ absl::Status LibvirtHypervisor::Pivot(const OverlayDisk& disk) {
     }
     return absl::OkStatus();
   };
-  const absl::Status ended =
-      connection_->Run(absl::StrCat("end the merge of ", disk.target), {}, work);
+  absl::Status ended = connection_->Run(absl::StrCat("end the merge of ", disk.target), {}, work);
   if (libvirt::LibvirtCode(ended) == VIR_ERR_BLOCK_COPY_ACTIVE) {
     return error::MergeNotReady(disk.target);
   }

@@ -1,18 +1,19 @@
 #ifndef VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_MERGE_WATCH_H_
 #define VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_MERGE_WATCH_H_
 
+#include "common/mutex.h"
+#include "executor/hypervisor/hypervisor.h"
+
+#include "absl/base/thread_annotations.h"
+
 #include <map>
 #include <string>
 #include <utility>
 
-#include "absl/base/thread_annotations.h"
-#include "common/mutex.h"
-#include "executor/hypervisor/hypervisor.h"
-
 namespace vmkeep::executor::libvirt {
 
-// Which of the merges that we started failed: libvirt tells it once, by an event, and shows nothing afterwards
-// (libvirt-facts.md, 2). Thread-safe; does not block.
+// Which of the merges that we started failed: libvirt tells it once, by an event, and shows nothing
+// afterwards (libvirt-facts.md, 2). Thread-safe; does not block.
 class MergeWatch {
  public:
   // Before the merge is started, so that its event finds it.

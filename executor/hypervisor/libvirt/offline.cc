@@ -1,18 +1,18 @@
 // LibvirtHypervisor: the overlay of a VM that is off back into its base.
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
-
-#include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "common/process/process.h"
 #include "common/status_macros.h"
 #include "executor/hypervisor/errors.h"
 #include "executor/hypervisor/libvirt/commit_command.h"
 #include "executor/hypervisor/libvirt/connection.h"
 #include "executor/hypervisor/libvirt/libvirt_hypervisor.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
 
 namespace vmkeep::executor {
 namespace {
@@ -31,20 +31,21 @@ absl::Status Flush(const std::string& path) {
 absl::Status LibvirtHypervisor::CommitOffline(const OverlayDisk& disk) {
   VMKEEP_ASSIGN_OR_RETURN(const MergeStatus status, Observe(disk));
   if (status.phase == MergePhase::kMerged) return absl::OkStatus();
-  // A start between this look and the commit is stopped by QEMU's lock on the overlay, and the other way round.
+  // A start between this look and the commit is stopped by QEMU's lock on the overlay, and the
+  // other way round.
   if (status.phase != MergePhase::kOffline) {
     return error::VmBusy(disk.vm_uuid, "running on the overlay: it is merged live");
   }
   if (absl::Status fit = libvirt::CheckCommittable(disk); !fit.ok()) {
     return error::HypervisorFailed(absl::StrCat("merge ", disk.overlay), fit.message());
   }
-  const absl::StatusOr<process::RunResult> ran = process::RunToEnd(
-      libvirt::CommitArguments(options_.qemu_img, disk), options_.commit_timeout);
+  const absl::StatusOr<process::RunResult> ran =
+      process::RunToEnd(libvirt::CommitArguments(options_.qemu_img, disk), options_.commit_timeout);
   if (!ran.ok()) return error::MergeFailed(disk.target, ran.status().message());
   if (!ran->exit_status.ok()) {
-    return error::MergeFailed(
-        disk.target, absl::StrCat("qemu-img commit: ", ran->exit_status.ToString(), ": ",
-                                  absl::StripAsciiWhitespace(ran->err)));
+    return error::MergeFailed(disk.target,
+                              absl::StrCat("qemu-img commit: ", ran->exit_status.ToString(), ": ",
+                                           absl::StripAsciiWhitespace(ran->err)));
   }
   if (absl::Status flushed = Flush(disk.base); !flushed.ok()) {
     return error::MergeFailed(disk.target, flushed.message());

@@ -1,14 +1,14 @@
 #include "executor/hypervisor/libvirt/overlay_files.h"
 
+#include "common/log.h"
+
+#include "absl/strings/str_cat.h"
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
-
-#include "absl/strings/str_cat.h"
-#include "common/log.h"
 
 namespace vmkeep::executor::libvirt {
 

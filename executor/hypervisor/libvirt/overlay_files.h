@@ -1,15 +1,16 @@
 #ifndef VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_OVERLAY_FILES_H_
 #define VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_OVERLAY_FILES_H_
 
+#include "absl/status/status.h"
+
 #include <string>
 #include <vector>
 
-#include "absl/status/status.h"
-
 namespace vmkeep::executor::libvirt {
 
-// The overlays' files before libvirt fills them. libvirt refuses a name in use only when the file is not empty, and
-// takes an empty one silently with its mode (libvirt-facts.md, 1): so each is made here, new, empty and private.
+// The overlays' files before libvirt fills them. libvirt refuses a name in use only when the file
+// is not empty, and takes an empty one silently with its mode (libvirt-facts.md, 1): so each is
+// made here, new, empty and private.
 class OverlayFiles {
  public:
   // Makes a file. kAlreadyExists when the name is in use.

@@ -1,13 +1,14 @@
 #include "executor/hypervisor/libvirt/preflight.h"
 
-#include <algorithm>
-#include <optional>
-#include <string>
+#include "common/status_macros.h"
+#include "executor/hypervisor/errors.h"
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "common/status_macros.h"
-#include "executor/hypervisor/errors.h"
+
+#include <algorithm>
+#include <optional>
+#include <string>
 
 namespace vmkeep::executor::libvirt {
 namespace {
@@ -70,16 +71,14 @@ std::string DifferenceOf(const DiskXml& live, const DomainXml& inactive) {
   return {};
 }
 
-absl::Status ForeignChain(const DomainXml& domain, const OverlayDisk& disk,
-                          const DiskXml& found) {
-  const bool above =
-      std::any_of(found.backing.begin(), found.backing.end(),
-                  [&](const ChainLink& link) { return link.file == disk.overlay; });
+absl::Status ForeignChain(const DomainXml& domain, const OverlayDisk& disk, const DiskXml& found) {
+  const bool above = std::any_of(found.backing.begin(), found.backing.end(),
+                                 [&](const ChainLink& link) { return link.file == disk.overlay; });
   if (above) {
     return error::VmOnOverlay(
         domain.name, {disk.overlay},
-        absl::StrCat("somebody made a snapshot above it (", found.source, ") on disk ",
-                     disk.target, ": commit that one first with `virsh blockcommit`"));
+        absl::StrCat("somebody made a snapshot above it (", found.source, ") on disk ", disk.target,
+                     ": commit that one first with `virsh blockcommit`"));
   }
   return error::HypervisorFailed(
       absl::StrCat("merge of disk ", disk.target),
@@ -91,10 +90,9 @@ absl::Status ForeignChain(const DomainXml& domain, const OverlayDisk& disk,
 absl::StatusOr<MergePhase> PhaseOnOverlay(const DomainXml& domain, const OverlayDisk& disk,
                                           const DiskXml& found) {
   if (found.backing.empty() || found.backing.front().file != disk.base) {
-    return error::HypervisorFailed(
-        absl::StrCat("merge of disk ", disk.target),
-        absl::StrCat("the overlay ", disk.overlay, " does not stand on ", disk.base,
-                     ": nothing was touched"));
+    return error::HypervisorFailed(absl::StrCat("merge of disk ", disk.target),
+                                   absl::StrCat("the overlay ", disk.overlay, " does not stand on ",
+                                                disk.base, ": nothing was touched"));
   }
   if (!found.mirror) return MergePhase::kNone;
   if (found.mirror->job != "active-commit" || found.mirror->file != disk.base) {
@@ -126,8 +124,7 @@ absl::StatusOr<DiskChoice> ChooseDisks(const DomainXml& live, const DomainXml* i
   }
   if (choice.disks.empty()) {
     return error::CannotBackUp(
-        live.name,
-        "it has no disk of its own: read-only, shared and transient disks are left out");
+        live.name, "it has no disk of its own: read-only, shared and transient disks are left out");
   }
   return choice;
 }
@@ -142,8 +139,7 @@ absl::Status CheckConfinement(const DomainXml& live, unsigned long libvirt_versi
       "out with <seclabel type='none' model='apparmor'/> and restart it, or use libvirt 12.1");
 }
 
-absl::StatusOr<MergePhase> PhaseIn(const DomainXml& domain, bool running,
-                                   const OverlayDisk& disk) {
+absl::StatusOr<MergePhase> PhaseIn(const DomainXml& domain, bool running, const OverlayDisk& disk) {
   const DiskXml* found = domain.Find(disk.target);
   if (found == nullptr) {
     return error::HypervisorFailed(
@@ -155,7 +151,7 @@ absl::StatusOr<MergePhase> PhaseIn(const DomainXml& domain, bool running,
     if (!running) return MergePhase::kOffline;
     return PhaseOnOverlay(domain, disk, *found);
   }
-  if (found->source == disk.base && found->backing.empty()) return MergePhase::kMerged;
+  if (found->source == disk.base) return MergePhase::kMerged;
   return ForeignChain(domain, disk, *found);
 }
 

@@ -1,14 +1,5 @@
 // LibvirtHypervisor: after the merge, everything as it was; only then the overlay goes.
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
-
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "executor/hypervisor/errors.h"
@@ -20,18 +11,21 @@
 #include "executor/hypervisor/libvirt/overlay_files.h"
 #include "executor/hypervisor/libvirt/vm_look.h"
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
 namespace vmkeep::executor {
 namespace {
 
 using libvirt::Access;
 using libvirt::DomainHandle;
 using libvirt::VmLook;
-
-std::vector<std::string> OverlaysNamed(const std::vector<OverlayDisk>& disks) {
-  std::vector<std::string> files;
-  for (const OverlayDisk& disk : disks) files.push_back(disk.overlay);
-  return files;
-}
 
 // Our overlays that the XML names, wherever in it.
 absl::StatusOr<std::vector<std::string>> NamedIn(const std::string& xml,
@@ -57,8 +51,8 @@ absl::Status CheckDisks(const VmLook& look, const libvirt::DomainXml& xml,
     const libvirt::DiskXml* found = xml.Find(disk.target);
     if (found == nullptr || found->source != disk.base || found->mirror) {
       return NotRestored(look, {disk.overlay},
-                         absl::StrCat("disk ", disk.target, " of the ", which,
-                                      " is not simply on ", disk.base, ": see `virsh dumpxml`"));
+                         absl::StrCat("disk ", disk.target, " of the ", which, " is not simply on ",
+                                      disk.base, ": see `virsh dumpxml`"));
     }
   }
   return absl::OkStatus();
@@ -69,7 +63,7 @@ absl::Status CheckRestored(const VmLook& look, const VmDescription& before,
   if (look.live) VMKEEP_RETURN_IF_ERROR(CheckDisks(look, *look.live, disks, "running VM"));
   if (look.inactive) VMKEEP_RETURN_IF_ERROR(CheckDisks(look, *look.inactive, disks, "definition"));
   if (look.inactive_xml != before.inactive_xml) {
-    return NotRestored(look, OverlaysNamed(disks),
+    return NotRestored(look, libvirt::OverlayFilesOf(disks),
                        "all disks are merged, but the definition is not what it was: somebody "
                        "changed it meanwhile; compare it with the one in the backup, then remove "
                        "the overlays");
@@ -77,7 +71,8 @@ absl::Status CheckRestored(const VmLook& look, const VmDescription& before,
   return absl::OkStatus();
 }
 
-// What keeps the definition from being put back: a disk that is not merged, or a change that would be lost.
+// What keeps the definition from being put back: a disk that is not merged, or a change that would
+// be lost.
 absl::Status MayDefine(const VmLook& look, const VmDescription& before,
                        const std::vector<OverlayDisk>& disks) {
   VMKEEP_ASSIGN_OR_RETURN(const std::vector<std::string> live, NamedIn(look.live_xml, disks));
@@ -85,16 +80,17 @@ absl::Status MayDefine(const VmLook& look, const VmDescription& before,
     return NotRestored(look, live, "the running VM is on it: it has to be merged first");
   }
   if (look.inactive_xml.empty()) return absl::OkStatus();
-  VMKEEP_ASSIGN_OR_RETURN(
-      const bool same, libvirt::SameButForImages(look.inactive_xml, before.inactive_xml, disks));
+  VMKEEP_ASSIGN_OR_RETURN(const bool same,
+                          libvirt::SameButForImages(look.inactive_xml, before.inactive_xml, disks));
   if (same) return absl::OkStatus();
-  return NotRestored(look, OverlaysNamed(disks),
+  return NotRestored(look, libvirt::OverlayFilesOf(disks),
                      "the definition names it and was changed by somebody meanwhile: set the "
                      "disks' sources back with `virsh edit`");
 }
 
-// The file that was described, and no other, gets back what libvirt changed.
-absl::Status PutOwnerBack(const Disk& disk) {
+// The base has all of the guest's writes now, and the overlay goes next: not before they are on the
+// disk. The file that was described, and no other, gets back what libvirt changed.
+absl::Status FlushAndPutOwnerBack(const Disk& disk) {
   const int fd = open(disk.source.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("open ", disk.source));
   struct stat found = {};
@@ -103,6 +99,7 @@ absl::Status PutOwnerBack(const Disk& disk) {
   if (error == 0 && !same) {
     log::Warning("disk_is_another_file", {{"file", disk.source}});
   }
+  if (error == 0 && fsync(fd) != 0) error = errno;
   if (same && (found.st_uid != disk.uid || found.st_gid != disk.gid)) {
     if (fchown(fd, disk.uid, disk.gid) != 0) error = errno;
   }
@@ -111,20 +108,39 @@ absl::Status PutOwnerBack(const Disk& disk) {
   }
   close(fd);
   if (error == 0) return absl::OkStatus();
-  return absl::ErrnoToStatus(error, absl::StrCat("put the owner of ", disk.source, " back"));
+  return absl::ErrnoToStatus(error, absl::StrCat("flush ", disk.source, " or put its owner back"));
 }
 
 // Runs inside of Call(): whether the definition has to be put back; refuses where it must not.
 absl::StatusOr<bool> NeedsDefinition(const Access& access, const VmDescription& before,
                                      const std::vector<OverlayDisk>& disks) {
-  VMKEEP_ASSIGN_OR_RETURN(const VmLook look,
-                          libvirt::LookAt(access, before.uuid, /*secure=*/true));
+  VMKEEP_ASSIGN_OR_RETURN(const VmLook look, libvirt::LookAt(access, before.uuid, /*secure=*/true));
   VMKEEP_ASSIGN_OR_RETURN(const std::vector<std::string> named, NamedIn(look.inactive_xml, disks));
   // libvirt lets a running VM be undefined: it is transient then, and gone when it ends.
   const bool undefined = look.inactive_xml.empty() && !before.inactive_xml.empty();
   if (named.empty() && !undefined) return false;
   VMKEEP_RETURN_IF_ERROR(MayDefine(look, before, disks));
   return true;
+}
+
+// Runs inside of Call(): no XML may name the overlay, now or when what libvirt is at comes to its
+// end.
+absl::Status RefuseWhileNamed(const Access& access, const OverlayDisk& disk) {
+  const absl::StatusOr<DomainHandle> own = libvirt::FindVm(access, disk.vm_uuid);
+  if (own.ok()) {
+    VMKEEP_ASSIGN_OR_RETURN(const bool under_way, libvirt::CallUnderWay(own->get()));
+    if (under_way) return error::VmBusy(disk.vm_uuid, "a call of libvirt");
+  } else if (!absl::IsNotFound(own.status())) {
+    return own.status();
+  }
+  // Any VM: a clone may have been made of this one while it was on the overlay.
+  return libvirt::ForEachVm(access, /*secure=*/false, [&](const VmLook& look) -> absl::Status {
+    for (const std::string& xml : {look.live_xml, look.inactive_xml}) {
+      VMKEEP_ASSIGN_OR_RETURN(const std::vector<std::string> files, NamedIn(xml, {disk}));
+      if (!files.empty()) return NotRestored(look, files, "it has to be merged before it can go");
+    }
+    return absl::OkStatus();
+  });
 }
 
 }  // namespace
@@ -158,7 +174,7 @@ absl::Status LibvirtHypervisor::Restore(const VmDescription& before,
         return CheckRestored(look, before, disks);
       }));
   for (const Disk& disk : before.disks) {
-    if (absl::Status status = PutOwnerBack(disk); !status.ok()) {
+    if (absl::Status status = FlushAndPutOwnerBack(disk); !status.ok()) {
       return error::HypervisorFailed("restore the VM's files", status.message());
     }
   }
@@ -170,20 +186,9 @@ absl::Status LibvirtHypervisor::RemoveOverlay(const OverlayDisk& disk) {
     return error::HypervisorFailed("remove the overlay",
                                    absl::StrCat(disk.overlay, " is no overlay of ours"));
   }
-  // Any VM: a clone may have been made of this one while it was on the overlay.
-  VMKEEP_RETURN_IF_ERROR(connection_->Run(
-      "remove the overlay", absl::ZeroDuration(), [disk](const Access& access) {
-        return libvirt::ForEachVm(
-            access, /*secure=*/false, [&](const VmLook& look) -> absl::Status {
-              for (const std::string& xml : {look.live_xml, look.inactive_xml}) {
-                VMKEEP_ASSIGN_OR_RETURN(const auto files, NamedIn(xml, {disk}));
-                if (!files.empty()) {
-                  return NotRestored(look, files, "it has to be merged before it can go");
-                }
-              }
-              return absl::OkStatus();
-            });
-      }));
+  VMKEEP_RETURN_IF_ERROR(
+      connection_->Run("remove the overlay", absl::ZeroDuration(),
+                       [disk](const Access& access) { return RefuseWhileNamed(access, disk); }));
   const absl::StatusOr<bool> used = libvirt::InUse(disk.overlay);
   if (used.ok() && *used) {
     return error::VmOnOverlay(disk.vm_uuid, {disk.overlay},

@@ -1,13 +1,13 @@
 #include "executor/hypervisor/libvirt/session.h"
 
+#include "common/log.h"
+#include "executor/hypervisor/libvirt/libvirt_error.h"
+
 #include <libvirt/virterror.h>
 
 #include <array>
 #include <mutex>
 #include <thread>
-
-#include "common/log.h"
-#include "executor/hypervisor/libvirt/libvirt_error.h"
 
 namespace vmkeep::executor::libvirt {
 namespace {
@@ -29,6 +29,13 @@ void StartEventLoop() {
       }
     }).detach();
   });
+}
+
+// libvirt calls it back by the type that belongs to the event.
+template <typename Callback>
+virConnectDomainEventGenericCallback Generic(Callback* callback) {
+  return reinterpret_cast<virConnectDomainEventGenericCallback>(
+      reinterpret_cast<void (*)()>(callback));
 }
 
 struct Subscription {
@@ -87,8 +94,8 @@ bool Session::Listen(const std::shared_ptr<Bulletin>& bulletin) {
   }
   close_watched_ = true;
   const std::array<std::pair<int, virConnectDomainEventGenericCallback>, 2> wanted = {{
-      {VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK(OnLifecycle)},
-      {VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2, VIR_DOMAIN_EVENT_CALLBACK(OnBlockJob)},
+      {VIR_DOMAIN_EVENT_ID_LIFECYCLE, Generic(OnLifecycle)},
+      {VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2, Generic(OnBlockJob)},
   }};
   for (const auto& [event, callback] : wanted) {
     auto* to = new Subscription{bulletin, dead_};

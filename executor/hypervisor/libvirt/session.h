@@ -1,6 +1,11 @@
 #ifndef VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_SESSION_H_
 #define VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_SESSION_H_
 
+#include "common/mutex.h"
+#include "executor/hypervisor/libvirt/handles.h"
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
 #include <libvirt/libvirt.h>
 
 #include <atomic>
@@ -10,19 +15,15 @@
 #include <utility>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/status/statusor.h"
-#include "common/mutex.h"
-#include "executor/hypervisor/libvirt/handles.h"
-
 namespace vmkeep::executor::libvirt {
 
-// VM, disk target, virConnectDomainEventBlockJobStatus of a commit. On libvirt's event thread: it must not block.
+// VM, disk target, virConnectDomainEventBlockJobStatus of a commit. On libvirt's event thread: it
+// must not block.
 using BlockJobListener =
     std::function<void(const std::string& vm_uuid, const std::string& target, int status)>;
 
-// What libvirt's event thread leaves for ours. Holds no connection: the event thread must never be the one that closes
-// it, as that asks the server, and the answer comes through the event thread.
+// What libvirt's event thread leaves for ours. Holds no connection: the event thread must never be
+// the one that closes it, as that asks the server, and the answer comes through the event thread.
 struct Bulletin {
   explicit Bulletin(BlockJobListener listener) : block_job(std::move(listener)) {}
 
@@ -32,8 +33,8 @@ struct Bulletin {
   bool domains_changed ABSL_GUARDED_BY(mu) = false;
 };
 
-// One connection to libvirt with our events registered. Closing asks the server: destroy it only on a thread that may
-// wait for ever.
+// One connection to libvirt with our events registered. Closing asks the server: destroy it only on
+// a thread that may wait for ever.
 class Session {
  public:
   // Blocks as long as libvirt does.

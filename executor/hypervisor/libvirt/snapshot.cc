@@ -1,13 +1,6 @@
-// LibvirtHypervisor: all disks onto overlays at one instant, the guest's file systems frozen if they can be.
+// LibvirtHypervisor: all disks onto overlays at one instant, the guest's file systems frozen if
+// they can be.
 
-#include <libvirt/virterror.h>
-
-#include <algorithm>
-#include <utility>
-
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "common/error.h"
 #include "common/log.h"
 #include "common/status_macros.h"
@@ -17,6 +10,14 @@
 #include "executor/hypervisor/libvirt/libvirt_hypervisor.h"
 #include "executor/hypervisor/libvirt/overlay_files.h"
 #include "executor/hypervisor/libvirt/vm_look.h"
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include <libvirt/virterror.h>
+
+#include <algorithm>
+#include <utility>
 
 namespace vmkeep::executor {
 namespace {
@@ -34,12 +35,14 @@ int WholeSeconds(absl::Duration duration) {
   return static_cast<int>(std::max<int64_t>(1, absl::ToInt64Seconds(duration)));
 }
 
-// The agent's own answer to a second freeze. Whoever froze the guest relies on it: it is not ours to thaw.
+// The agent's own answer to a second freeze. Whoever froze the guest relies on it: it is not ours
+// to thaw.
 bool FrozenBySomebody(const absl::Status& status) {
   return absl::StrContains(status.message(), "frozen state");
 }
 
-// The disks are those of the plan, each on its base: nothing was plugged or changed since the VM was described.
+// The disks are those of the plan, each on its base: nothing was plugged or changed since the VM
+// was described.
 absl::Status CheckDisks(const VmLook& look, const SnapshotPlan& plan) {
   const libvirt::DomainXml& now = look.now();
   const auto changed = [&](absl::string_view target) {
@@ -71,8 +74,10 @@ absl::StatusOr<SnapshotResult> LibvirtHypervisor::Snapshot(const SnapshotPlan& p
     }
   }
   absl::StatusOr<SnapshotResult> result = SnapshotUnderPolicy(plan);
-  // Whoever cannot see where the disks are leaves the files: an overlay is found by its name.
-  if (!result.ok() && StillOnBases(plan)) files.Remove();
+  // Without an answer libvirt may still be about to move the VM onto the files: they stay, and are
+  // found by their names.
+  const bool answered = ErrorReason(result.status()) != "HYPERVISOR_UNAVAILABLE";
+  if (!result.ok() && answered && StillOnBases(plan)) files.Remove();
   return result;
 }
 
@@ -117,12 +122,12 @@ absl::StatusOr<std::string> LibvirtHypervisor::WhyNoFreeze(const std::string& vm
       });
 }
 
-// libvirtd itself freezes and thaws, so that our death leaves no frozen guest behind. Where its answer does not come, or
-// the agent hangs, the freeze may have been delivered all the same: thaw.
+// libvirtd itself freezes and thaws, so that our death leaves no frozen guest behind. Where its
+// answer does not come, or the agent hangs, the freeze may have been delivered all the same: thaw.
 absl::StatusOr<SnapshotResult> LibvirtHypervisor::SnapshotFrozen(const SnapshotPlan& plan) {
   const absl::Time instant = clock_.Now();
   const absl::Duration began = clock_.Monotonic();
-  const absl::Status created = CreateSnapshot(plan, /*quiesce=*/true);
+  absl::Status created = CreateSnapshot(plan, /*quiesce=*/true);
   if (created.ok()) {
     const absl::Duration took = clock_.Monotonic() - began;
     VMKEEP_RETURN_IF_ERROR(VerifyOnOverlays(plan));
@@ -135,8 +140,7 @@ absl::StatusOr<SnapshotResult> LibvirtHypervisor::SnapshotFrozen(const SnapshotP
   std::string detail(created.message());
   if (FrozenBySomebody(created)) {
     detail = "the guest was frozen already, by somebody else, and was left so";
-  } else if (absl::Status thawed = ThawWithin(plan.vm_uuid, options_.agent_timeout);
-             !thawed.ok()) {
+  } else if (absl::Status thawed = ThawWithin(plan.vm_uuid, options_.agent_timeout); !thawed.ok()) {
     absl::StrAppend(&detail, "; it may still be frozen: ", thawed.message());
   }
   if (!libvirt::IsAgentError(created)) return created;
@@ -149,9 +153,8 @@ absl::StatusOr<SnapshotResult> LibvirtHypervisor::SnapshotWithout(const Snapshot
   const absl::Time instant = clock_.Now();
   VMKEEP_RETURN_IF_ERROR(CreateSnapshot(plan, /*quiesce=*/false));
   VMKEEP_RETURN_IF_ERROR(VerifyOnOverlays(plan));
-  return SnapshotResult{.instant = instant,
-                        .consistency = Consistency::kCrash,
-                        .quiesce_detail = std::move(detail)};
+  return SnapshotResult{
+      .instant = instant, .consistency = Consistency::kCrash, .quiesce_detail = std::move(detail)};
 }
 
 absl::Status LibvirtHypervisor::CreateSnapshot(const SnapshotPlan& plan, bool quiesce) {
@@ -184,9 +187,7 @@ absl::Status LibvirtHypervisor::VerifyOnOverlays(const SnapshotPlan& plan) {
       if (found == nullptr || found->source != disk.overlay) missing.push_back(disk.target);
     }
     if (missing.empty()) return absl::OkStatus();
-    std::vector<std::string> files;
-    for (const OverlayDisk& disk : plan.disks) files.push_back(disk.overlay);
-    return error::VmOnOverlay(look->now().name, files,
+    return error::VmOnOverlay(look->now().name, libvirt::OverlayFilesOf(plan.disks),
                               absl::StrCat("libvirt made the snapshot, but disk ",
                                            absl::StrJoin(missing, ", "), " is not on its overlay"));
   });

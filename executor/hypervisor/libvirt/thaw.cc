@@ -1,10 +1,5 @@
 // LibvirtHypervisor: the guest must not stay frozen by us.
 
-#include <libvirt/virterror.h>
-
-#include <algorithm>
-
-#include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "executor/hypervisor/errors.h"
@@ -12,6 +7,11 @@
 #include "executor/hypervisor/libvirt/libvirt_error.h"
 #include "executor/hypervisor/libvirt/libvirt_hypervisor.h"
 #include "executor/hypervisor/libvirt/vm_look.h"
+
+#include "absl/strings/str_cat.h"
+#include <libvirt/virterror.h>
+
+#include <algorithm>
 
 namespace vmkeep::executor {
 namespace {
@@ -50,7 +50,7 @@ absl::Status LibvirtHypervisor::Thaw(absl::string_view vm_uuid) {
 absl::Status LibvirtHypervisor::ThawWithin(const std::string& vm_uuid, absl::Duration budget) {
   const absl::Duration began = clock_.Monotonic();
   while (true) {
-    const absl::Status status = ThawOnce(vm_uuid);
+    absl::Status status = ThawOnce(vm_uuid);
     if (status.ok()) return status;
     const absl::Duration spent = clock_.Monotonic() - began;
     // A channel that nobody in the guest opens for that long: no agent, hence no freeze.
@@ -68,7 +68,7 @@ absl::Status LibvirtHypervisor::ThawOnce(const std::string& vm_uuid) {
   const int seconds =
       static_cast<int>(std::max<int64_t>(1, absl::ToInt64Seconds(options_.agent_timeout)));
   const auto work = [vm_uuid, seconds](const Access& access) -> absl::Status {
-    const absl::StatusOr<DomainHandle> domain = libvirt::FindVm(access, vm_uuid);
+    absl::StatusOr<DomainHandle> domain = libvirt::FindVm(access, vm_uuid);
     if (absl::IsNotFound(domain.status())) return absl::OkStatus();
     if (!domain.ok()) return domain.status();
     const absl::StatusOr<VmLook> look = libvirt::LookAt(domain->get(), /*secure=*/false);

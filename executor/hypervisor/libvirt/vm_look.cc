@@ -1,13 +1,13 @@
 #include "executor/hypervisor/libvirt/vm_look.h"
 
-#include <libvirt/virterror.h>
-
-#include <array>
-
-#include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "executor/hypervisor/errors.h"
 #include "executor/hypervisor/libvirt/libvirt_error.h"
+
+#include "absl/strings/str_cat.h"
+#include <libvirt/virterror.h>
+
+#include <array>
 
 namespace vmkeep::executor::libvirt {
 namespace {
@@ -86,6 +86,17 @@ absl::StatusOr<VmLook> LookAt(virDomainPtr domain, bool secure) {
 absl::StatusOr<VmLook> LookAt(const Access& access, const std::string& vm_uuid, bool secure) {
   VMKEEP_ASSIGN_OR_RETURN(const DomainHandle domain, FindVm(access, vm_uuid));
   return LookAt(domain.get(), secure);
+}
+
+absl::StatusOr<bool> CallUnderWay(virDomainPtr domain) {
+  virDomainControlInfo control = {};
+  if (virDomainGetControlInfo(domain, &control, 0) != 0) {
+    const virError* last = virGetLastError();
+    // A VM that is off has no control interface.
+    if (last != nullptr && last->code == VIR_ERR_OPERATION_INVALID) return false;
+    return LibvirtError("ask what libvirt does with the VM", UuidOf(domain));
+  }
+  return control.state == VIR_DOMAIN_CONTROL_JOB || control.state == VIR_DOMAIN_CONTROL_OCCUPIED;
 }
 
 }  // namespace vmkeep::executor::libvirt

@@ -1,22 +1,23 @@
 #ifndef VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_VM_LOOK_H_
 #define VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_VM_LOOK_H_
 
-#include <optional>
-#include <string>
-
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "executor/hypervisor/hypervisor.h"
 #include "executor/hypervisor/libvirt/connection.h"
 #include "executor/hypervisor/libvirt/domain_xml.h"
 #include "executor/hypervisor/libvirt/handles.h"
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include <optional>
+#include <string>
 
 // What libvirt says of one VM now. These run inside of Connection::Call().
 namespace vmkeep::executor::libvirt {
 
 struct VmLook {
   PowerState power = PowerState::kUnknown;
-  int reason = 0;  // why it is in that state: virDomainPausedReason and the like
+  int reason = 0;            // why it is in that state: virDomainPausedReason and the like
   std::string live_xml;      // empty when it is off
   std::string inactive_xml;  // empty when it is transient
   std::optional<DomainXml> live;
@@ -32,6 +33,10 @@ absl::StatusOr<DomainHandle> FindVm(const Access& access, const std::string& vm_
 // With secrets when `secure`: then the texts are never logged.
 absl::StatusOr<VmLook> LookAt(virDomainPtr domain, bool secure);
 absl::StatusOr<VmLook> LookAt(const Access& access, const std::string& vm_uuid, bool secure);
+
+// Whether a call on the VM is under way in libvirt, such as a snapshot that we gave up waiting for:
+// what the XML says may be about to change. Answers also when QEMU hangs.
+absl::StatusOr<bool> CallUnderWay(virDomainPtr domain);
 
 }  // namespace vmkeep::executor::libvirt
 

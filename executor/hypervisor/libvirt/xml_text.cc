@@ -1,9 +1,10 @@
 #include "executor/hypervisor/libvirt/xml_text.h"
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
 #include <sstream>
 #include <utility>
-
-#include "absl/strings/str_cat.h"
 
 namespace vmkeep::executor::libvirt {
 namespace {
@@ -16,7 +17,7 @@ constexpr size_t kMaxBytes = size_t{8} << 20;
 absl::Status ParseXml(absl::string_view xml, const char* root, pugi::xml_document& document) {
   if (xml.size() > kMaxBytes) return absl::InvalidArgumentError("the XML is too large");
   // pugixml would take the text up to there for all of it.
-  if (xml.find('\0') != absl::string_view::npos) {
+  if (absl::StrContains(xml, '\0')) {
     return absl::InvalidArgumentError("the XML has a zero byte");
   }
   const pugi::xml_parse_result result = document.load_buffer(

@@ -1,11 +1,11 @@
 #include "tests/integration/libvirt/backup.h"
 
-#include <cstdio>
-#include <cstdlib>
-
 #include "common/status_macros.h"
 #include "common/uuid.h"
 #include "tests/integration/libvirt/lab.h"
+
+#include <cstdio>
+#include <cstdlib>
 
 namespace vmkeep::executor::lab {
 namespace {

@@ -1,5 +1,14 @@
 #include "tests/integration/libvirt/lab.h"
 
+#include "common/clock.h"
+#include "common/process/process.h"
+#include "common/uuid.h"
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/substitute.h"
 #include <sys/stat.h>
 
 #include <atomic>
@@ -8,15 +17,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/substitute.h"
-#include "common/clock.h"
-#include "common/process/process.h"
-#include "common/uuid.h"
 
 namespace vmkeep::executor::lab {
 namespace {
@@ -133,10 +133,10 @@ std::string BareVm::Xml(const std::string& more_devices) const {
 void BareVm::Write(const std::string& target, uint64_t offset, uint8_t value) const {
   const std::string device =
       absl::StrFormat("/machine/peripheral/virtio-disk%d/virtio-backend", target.back() - 'a');
-  for (const std::string& command : {absl::StrFormat("write -P %d %d 4k", value, offset), std::string("flush")}) {
-    const std::string said =
-        Virsh({"qemu-monitor-command", uuid_, "--hmp",
-               absl::StrFormat("qemu-io -d %s \"%s\"", device, command)});
+  for (const std::string& command :
+       {absl::StrFormat("write -P %d %d 4k", value, offset), std::string("flush")}) {
+    const std::string said = Virsh({"qemu-monitor-command", uuid_, "--hmp",
+                                    absl::StrFormat("qemu-io -d %s \"%s\"", device, command)});
     if (absl::StrContains(said, "rror")) Die(said);
   }
 }

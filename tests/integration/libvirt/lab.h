@@ -1,15 +1,15 @@
 #ifndef VMKEEP_TESTS_INTEGRATION_LIBVIRT_LAB_H_
 #define VMKEEP_TESTS_INTEGRATION_LIBVIRT_LAB_H_
 
+#include "absl/time/time.h"
+
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
 
-#include "absl/time/time.h"
-
-// The libvirt of tools/lab/with-libvirt, by its own tools: what tests do behind the back of the code they test. A
-// command that fails ends the test program: nothing after it would mean anything.
+// The libvirt of tools/lab/with-libvirt, by its own tools: what tests do behind the back of the
+// code they test. A command that fails ends the test program: nothing after it would mean anything.
 namespace vmkeep::executor::lab {
 
 // Runs a program and gives its output.
@@ -26,8 +26,9 @@ std::string NewFolder(const std::string& name);
 // Polls for up to `timeout`.
 bool Eventually(const std::function<bool()>& holds, absl::Duration timeout = absl::Seconds(30));
 
-// A VM without a system in it: QEMU runs, and does to its disks what it is told through its monitor. "vda" is raw, "vdb"
-// qcow2, both of 8 MiB and zero; there is an empty CD drive besides, unless `plain`. Ends and is undefined with its scope.
+// A VM without a system in it: QEMU runs, and does to its disks what it is told through its
+// monitor. "vda" is raw, "vdb" qcow2, both of 8 MiB and zero; there is an empty CD drive besides,
+// unless `plain`. Ends and is undefined with its scope.
 class BareVm {
  public:
   explicit BareVm(bool plain = false);
@@ -39,7 +40,8 @@ class BareVm {
   const std::string& name() const { return name_; }
   const std::string& folder() const { return folder_; }
   std::string Path(const std::string& target) const;
-  // The definition with the given text instead of the element <X/> that marks the place of more devices.
+  // The definition with the given text instead of the element <X/> that marks the place of more
+  // devices.
   std::string Xml(const std::string& more_devices = {}) const;
 
   void PowerOff() const { Virsh({"destroy", uuid_}); }

@@ -1,10 +1,11 @@
-// The contract of hypervisor.h on libvirt, with VMs that have no system in them: their guest is the test.
-
-#include <fstream>
+// The contract of hypervisor.h on libvirt, with VMs that have no system in them: their guest is the
+// test.
 
 #include "executor/hypervisor/libvirt/libvirt_hypervisor.h"
 #include "tests/contract/hypervisor/hypervisor_contract.h"
 #include "tests/integration/libvirt/lab.h"
+
+#include <fstream>
 
 namespace vmkeep::executor {
 namespace {

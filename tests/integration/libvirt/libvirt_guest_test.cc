@@ -1,20 +1,21 @@
-// A guest that writes numbered records to both disks, and its agent: what reaches the copies and the merged disks.
+// A guest that writes numbered records to both disks, and its agent: what reaches the copies and
+// the merged disks.
 
+#include "common/uuid.h"
+#include "tests/integration/libvirt/backup.h"
+#include "tests/integration/libvirt/lab.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <map>
-
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
-#include "common/uuid.h"
-#include "tests/integration/libvirt/backup.h"
-#include "tests/integration/libvirt/lab.h"
-#include "tests/support/status_matchers.h"
-#include "tests/support/temp_dir.h"
 
 namespace vmkeep::executor {
 namespace {
@@ -32,9 +33,9 @@ class Guest {
     lab::Tool("guest-disk", {Disk("vdb"), "qcow2", "512M", "data-vdb", "16"});
     const std::string xml = folder_ + "/domain.xml";
     EXPECT_TRUE(test::WriteFile(
-        xml, lab::Tool("domain-xml", {"guest", uuid_, folder_ + "/kernel", "--disk",
-                                      "vda:raw:" + Disk("vda"), "--disk",
-                                      "vdb:qcow2:" + Disk("vdb"), "--cmdline", "lab.writer=20"})));
+        xml, lab::Tool("domain-xml",
+                       {"guest", uuid_, folder_ + "/kernel", "--disk", "vda:raw:" + Disk("vda"),
+                        "--disk", "vdb:qcow2:" + Disk("vdb"), "--cmdline", "lab.writer=20"})));
     lab::Virsh({"define", xml});
   }
 
@@ -152,7 +153,8 @@ TEST_F(GuestTest, LibvirtdKilledInTheMergeOfAWritingGuest) {
   EXPECT_TRUE(guest_->WritesOn());
 }
 
-// The agent is "not connected" for a moment after a restart of libvirtd: the thaw of a recovery has to try again.
+// The agent is "not connected" for a moment after a restart of libvirtd: the thaw of a recovery has
+// to try again.
 TEST_F(GuestTest, ThawAlsoRightAfterARestartOfLibvirtd) {
   guest_->Agent(R"({"execute":"guest-fsfreeze-freeze"})");
   ASSERT_TRUE(guest_->Frozen());
@@ -183,9 +185,8 @@ TEST_F(GuestTest, FreezeOfSomebodyElseIsSaidAndLeft) {
 TEST_F(GuestTest, HungAgentIsGivenUpByPolicy) {
   const VmDescription vm = Describe();
   // It comes back by itself, for the tests after this one.
-  guest_->Agent(
-      R"({"execute":"guest-exec","arguments":{"path":"/bin/sh","arg":["-c",)"
-      R"("sleep 1; killall -STOP qemu-ga; sleep 30; killall -CONT qemu-ga"]}})");
+  guest_->Agent(R"({"execute":"guest-exec","arguments":{"path":"/bin/sh","arg":["-c",)"
+                R"("sleep 1; killall -STOP qemu-ga; sleep 30; killall -CONT qemu-ga"]}})");
   ASSERT_TRUE(lab::Eventually([&] { return !guest_->AgentAnswers(); }));
   EXPECT_TRUE(guest_->Connected()) << "the port is open in the guest, that is all it says";
   EXPECT_THAT(hypervisor_->Snapshot(lab::PlanFor(vm, QuiescePolicy::kRequired)),
@@ -207,9 +208,8 @@ TEST_F(GuestTest, ShutdownOnTheOverlayLosesNothing) {
   ASSERT_THAT(hypervisor_->Snapshot(plan), IsOk());
   ASSERT_TRUE(guest_->WritesOn());
   lab::Virsh({"shutdown", guest_->uuid()});
-  ASSERT_TRUE(lab::Eventually([&] {
-    return absl::StrContains(lab::Virsh({"domstate", guest_->uuid()}), "shut off");
-  }));
+  ASSERT_TRUE(lab::Eventually(
+      [&] { return absl::StrContains(lab::Virsh({"domstate", guest_->uuid()}), "shut off"); }));
   ASSERT_THAT(lab::Finish(*hypervisor_, vm, plan), IsOk());
   for (const OverlayDisk& disk : plan.disks) {
     Guest::CheckRecords(disk.base, disk.target, guest_->Acked(disk.target));

@@ -1,5 +1,17 @@
-// What libvirt, administrators and full disks do to a backup, on a real libvirtd with VMs that have no system in them.
+// What libvirt, administrators and full disks do to a backup, on a real libvirtd with VMs that have
+// no system in them.
 
+#include "common/clock.h"
+#include "common/error.h"
+#include "tests/integration/libvirt/backup.h"
+#include "tests/integration/libvirt/lab.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,17 +23,6 @@
 #include <atomic>
 #include <filesystem>
 #include <fstream>
-
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
-#include "common/clock.h"
-#include "common/error.h"
-#include "tests/integration/libvirt/backup.h"
-#include "tests/integration/libvirt/lab.h"
-#include "tests/support/status_matchers.h"
-#include "tests/support/temp_dir.h"
 
 namespace vmkeep::executor {
 namespace {
@@ -99,6 +100,22 @@ TEST_F(TroubleTest, OverlayOfAnUnknownTaskIsToldAndFound) {
   EXPECT_THAT(hypervisor_->Describe(vm_.uuid()), IsOk());
 }
 
+// libvirt's default is to merge all of a chain into its last image, which may be shared by many
+// VMs.
+TEST_F(TroubleTest, MergeEndsAtTheNamedBase) {
+  const std::string middle = vm_.folder() + "/mine.qcow2";
+  SnapshotByVirsh(middle);
+  SnapshotByVirsh(OverlayPath(middle, kOtherTask));
+  vm_.Write("vda", 0, 0x31);
+  const absl::StatusOr<std::vector<VmSummary>> vms = hypervisor_->ListVms();
+  ASSERT_THAT(vms, IsOk());
+  ASSERT_EQ(vms->front().overlays.size(), 1u);
+  EXPECT_EQ(vms->front().overlays.front().base, middle);
+  EXPECT_THAT(lab::Merge(*hypervisor_, vms->front().overlays.front()), IsOk());
+  EXPECT_EQ(lab::ByteOf(vm_.Path("vda"), "raw", 0), 0) << "the golden image was written to";
+  EXPECT_THAT(hypervisor_->RemoveOverlay(vms->front().overlays.front()), IsOk());
+}
+
 TEST_F(TroubleTest, BlockJobMakesItBusyAndLeavesNoFile) {
   const VmDescription vm = Describe();
   lab::Virsh({"blockcopy", vm_.uuid(), "vdb", vm_.folder() + "/copy.qcow2", "--transient-job"});
@@ -117,10 +134,11 @@ TEST_F(TroubleTest, BackupJobMakesItBusy) {
   ASSERT_EQ(chmod(folder.c_str(), 0777), 0);
   const std::string job = folder + "/backup.xml";
   ASSERT_TRUE(test::WriteFile(
-      job, absl::StrCat("<domainbackup mode='pull'><server transport='unix' socket='", folder,
-                        "/socket'/><disks><disk name='vda' backup='yes' type='file'><scratch file='",
-                        folder, "/scratch'/></disk><disk name='vdb' backup='no'/></disks>"
-                        "</domainbackup>")));
+      job, absl::StrCat(
+               "<domainbackup mode='pull'><server transport='unix' socket='", folder,
+               "/socket'/><disks><disk name='vda' backup='yes' type='file'><scratch file='", folder,
+               "/scratch'/></disk><disk name='vdb' backup='no'/></disks>"
+               "</domainbackup>")));
   lab::Virsh({"backup-begin", vm_.uuid(), job});
   EXPECT_THAT(hypervisor_->Describe(vm_.uuid()), HasReason("VM_BUSY"));
   lab::Virsh({"domjobabort", vm_.uuid()});
@@ -215,7 +233,8 @@ TEST_F(TroubleTest, EventsComeAgainAfterARestartOfLibvirtd) {
   EXPECT_TRUE(lab::Eventually([&] { return *changes > before; }));
 }
 
-// libvirt's calls have no deadline: ours end all the same, and the next ones go over a new connection.
+// libvirt's calls have no deadline: ours end all the same, and the next ones go over a new
+// connection.
 TEST_F(TroubleTest, LibvirtdThatHangsIsGivenUpInTime) {
   const std::unique_ptr<Hypervisor> impatient =
       lab::OpenLibvirt({.call_timeout = absl::Seconds(1)});
@@ -228,8 +247,65 @@ TEST_F(TroubleTest, LibvirtdThatHangsIsGivenUpInTime) {
     EXPECT_LT(RealClock().Monotonic() - began, absl::Seconds(3));
   }
   ASSERT_EQ(kill(libvirtd, SIGCONT), 0);
-  EXPECT_TRUE(lab::Eventually([&] { return impatient->Describe(vm_.uuid()).ok(); },
-                              absl::Seconds(60)));
+  EXPECT_TRUE(
+      lab::Eventually([&] { return impatient->Describe(vm_.uuid()).ok(); }, absl::Seconds(60)));
+}
+
+// QEMU itself hangs (its disk does, say) and libvirtd is well: keepalive does not help here, the
+// deadline does. The snapshot that was given up comes true later; its overlay must still be there
+// then.
+TEST_F(TroubleTest, SnapshotThatWasGivenUpKeepsItsOverlay) {
+  const std::unique_ptr<Hypervisor> impatient =
+      lab::OpenLibvirt({.call_timeout = absl::Seconds(1)});
+  const VmDescription vm = Describe();
+  const SnapshotPlan plan = lab::PlanFor(vm);
+  pid_t qemu = 0;
+  ASSERT_TRUE(absl::SimpleAtoi(
+      test::ReadFile(absl::StrCat("/run/libvirt/qemu/", vm_.name(), ".pid")), &qemu));
+  ASSERT_EQ(kill(qemu, SIGSTOP), 0);
+  EXPECT_THAT(impatient->Snapshot(plan), HasReason("HYPERVISOR_UNAVAILABLE"));
+  EXPECT_THAT(impatient->ListVms(), IsOk()) << "other VMs are served";
+  for (const OverlayDisk& disk : plan.disks) {
+    EXPECT_FALSE(impatient->GetMergeStatus(disk).ok()) << "merged would be a promise";
+    EXPECT_THAT(impatient->RemoveOverlay(disk), HasReason("VM_BUSY"));
+    EXPECT_TRUE(std::filesystem::exists(disk.overlay));
+  }
+  ASSERT_EQ(kill(qemu, SIGCONT), 0);
+  EXPECT_TRUE(lab::Eventually([&] {
+    const absl::StatusOr<std::vector<VmSummary>> vms = hypervisor_->ListVms();
+    return vms.ok() && vms->front().overlays.size() == 2;
+  }));
+  EXPECT_THAT(lab::Finish(*hypervisor_, vm, plan), IsOk());
+}
+
+// The whole promise of a backup: cp and virsh define bring the VM back.
+TEST_F(TroubleTest, CopiesAndRestoreXmlBringTheVmBack) {
+  vm_.Write("vda", 0, 0x21);
+  vm_.Write("vdb", 4096, 0x22);
+  const auto [vm, plan] = OntoOverlays();
+  const std::string backup = lab::NewFolder("backup");
+  std::vector<Hypervisor::RestoreFile> files;
+  for (const OverlayDisk& disk : plan.disks) {
+    const std::string file = absl::StrCat("disk-", disk.target, ".", disk.base_format);
+    std::filesystem::copy_file(disk.base, absl::StrCat(backup, "/", file));
+    files.push_back({disk.target, file, disk.base_format});
+  }
+  const absl::StatusOr<std::string> xml = hypervisor_->RestoreXml(vm, files);
+  ASSERT_THAT(xml, IsOk());
+  ASSERT_TRUE(test::WriteFile(backup + "/domain.xml", *xml));
+  ASSERT_THAT(lab::Finish(*hypervisor_, vm, plan), IsOk());
+
+  vm_.PowerOff();
+  lab::Virsh({"undefine", vm_.uuid()});
+  for (size_t i = 0; i < files.size(); ++i) {
+    std::filesystem::remove(plan.disks[i].base);
+    lab::Run({"cp", absl::StrCat(backup, "/", files[i].file), plan.disks[i].base});
+  }
+  lab::Virsh({"define", backup + "/domain.xml"});
+  vm_.PowerOn();
+  EXPECT_EQ(Describe().inactive_xml, vm.inactive_xml);
+  EXPECT_EQ(lab::ByteOf(vm_.Path("vda"), "raw", 0), 0x21);
+  EXPECT_EQ(lab::ByteOf(vm_.Path("vdb"), "qcow2", 4096), 0x22);
 }
 
 TEST_F(TroubleTest, TransientVmIsBackedUp) {
@@ -332,8 +408,8 @@ TEST(FullDiskTest, MergeThatFailsIsToldAndMayBeRepeated) {
   ASSERT_TRUE(test::WriteFile(small, ""));
   std::filesystem::resize_file(small, 8 << 20);  // a hole
   const std::string definition = vm.folder() + "/small.xml";
-  ASSERT_TRUE(test::WriteFile(definition,
-                              absl::StrReplaceAll(vm.Xml(), {{vm.Path("vda"), small}})));
+  ASSERT_TRUE(
+      test::WriteFile(definition, absl::StrReplaceAll(vm.Xml(), {{vm.Path("vda"), small}})));
   lab::Virsh({"define", definition});
   vm.PowerOn();
 

@@ -3,7 +3,8 @@
 #include <cstdio>
 #include <cstdlib>
 
-// Only inside of tools/lab/with-libvirt, which sets LAB_DIR: qemu:///system is the machine's own libvirt elsewhere.
+// Only inside of tools/lab/with-libvirt, which sets LAB_DIR: qemu:///system is the machine's own
+// libvirt elsewhere.
 int main(int argc, char** argv) {
   constexpr int kSkipped = 77;
   if (std::getenv("LAB_DIR") == nullptr) {

@@ -1,5 +1,9 @@
 #include "common/digest/digest.h"
 
+#include "common/process/process.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -7,10 +11,6 @@
 #include <random>
 #include <string>
 #include <vector>
-
-#include "common/process/process.h"
-#include "tests/support/status_matchers.h"
-#include "tests/support/temp_dir.h"
 
 namespace vmkeep::digest {
 namespace {
@@ -46,7 +46,8 @@ List ListOf(absl::string_view content) {
   Hasher hasher;
   const auto bytes = static_cast<int64_t>(content.size());
   for (int64_t i = 0; i < ChunkCount(bytes); ++i) {
-    const absl::string_view chunk = content.substr(static_cast<size_t>(i * kChunkBytes), kChunkBytes);
+    const absl::string_view chunk =
+        content.substr(static_cast<size_t>(i * kChunkBytes), kChunkBytes);
     EXPECT_THAT(writer.Add(i, HashChunk(&hasher, AsBytes(chunk))), IsOk());
   }
   list.root = writer.Finish(ChunkCount(bytes)).value();
@@ -56,7 +57,8 @@ List ListOf(absl::string_view content) {
 // What `split -b 4M --filter=sha256sum` prints, first column; the tools themselves, by argv.
 std::string ListByCoreutils(const TempDir& temp, const std::string& path) {
   const std::string prefix = temp.path("chunk.");
-  const auto split = process::RunToEnd({"split", "-a", "4", "-b", "4M", path, prefix}, absl::Seconds(30));
+  const auto split =
+      process::RunToEnd({"split", "-a", "4", "-b", "4M", path, prefix}, absl::Seconds(30));
   EXPECT_TRUE(split.ok() && split->exit_status.ok());
   std::vector<std::string> chunks;
   for (const auto& entry : std::filesystem::directory_iterator(temp.path())) {
@@ -86,14 +88,16 @@ TEST(DigestTest, KnownAnswers) {
 TEST(DigestTest, TheListIsWhatCoreutilsPrint) {
   const std::string mixed = Random(5'000'000, 1) + std::string(9'000'000, '\0') + Random(300, 2);
   for (const std::string& content :
-       {std::string(), std::string("x"), std::string(kChunkBytes, '\0'), std::string(kChunkBytes + 1, '\0'),
-        Random(kChunkBytes - 1, 3), Random(2 * kChunkBytes, 4), mixed}) {
+       {std::string(), std::string("x"), std::string(kChunkBytes, '\0'),
+        std::string(kChunkBytes + 1, '\0'), Random(kChunkBytes - 1, 3), Random(2 * kChunkBytes, 4),
+        mixed}) {
     TempDir temp;
     ASSERT_TRUE(test::WriteFile(temp.path("file"), content));
     const List list = ListOf(content);
     EXPECT_EQ(list.text, ListByCoreutils(temp, temp.path("file"))) << content.size() << " bytes";
     EXPECT_EQ(list.root, ToHex(Hash(list.text)));
-    EXPECT_EQ(static_cast<int64_t>(list.text.size()), kLineBytes * ChunkCount(static_cast<int64_t>(content.size())));
+    EXPECT_EQ(static_cast<int64_t>(list.text.size()),
+              kLineBytes * ChunkCount(static_cast<int64_t>(content.size())));
   }
 }
 
@@ -104,7 +108,8 @@ TEST(DigestTest, TheListIsWhatSplitWithAFilterPrints) {
   ASSERT_TRUE(test::WriteFile(temp.path("file"), content));
   VMKEEP_ASSERT_OK_AND_ASSIGN(
       const process::RunResult split,
-      process::RunToEnd({"split", "-b", "4M", "--filter=sha256sum", temp.path("file")}, absl::Seconds(30)));
+      process::RunToEnd({"split", "-b", "4M", "--filter=sha256sum", temp.path("file")},
+                        absl::Seconds(30)));
   std::string list;
   for (size_t at = 0; at < split.out.size(); at = split.out.find('\n', at) + 1) {
     list += split.out.substr(at, 64) + "\n";

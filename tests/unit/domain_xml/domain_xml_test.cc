@@ -1,11 +1,11 @@
 #include "executor/hypervisor/libvirt/domain_xml.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include "absl/strings/str_replace.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/domain_xml/fixtures.h"
+
+#include "absl/strings/str_replace.h"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 namespace vmkeep::executor::libvirt {
 namespace {
@@ -91,8 +91,8 @@ TEST(ParseDomainTest, KindsOfDisks) {
   EXPECT_TRUE(ParseDisk("<disk><source file='/a'><dataStore type='file'><source file='/d'/>"
                         "</dataStore></source><target dev='a'/></disk>")
                   .data_store);
-  const DiskXml network = ParseDisk(
-      "<disk type='network'><source protocol='rbd' name='p/i'/><target dev='a'/></disk>");
+  const DiskXml network =
+      ParseDisk("<disk type='network'><source protocol='rbd' name='p/i'/><target dev='a'/></disk>");
   EXPECT_EQ(network.type, "network");
   EXPECT_EQ(network.source, "");
   EXPECT_FALSE(network.empty);
@@ -106,8 +106,8 @@ TEST(ParseDomainTest, MirrorTellsJobAndReadiness) {
   EXPECT_FALSE(running.mirror->ready);
   EXPECT_TRUE(ParseDisk(fixtures::OnOverlay(fixtures::kReadyMirror)).mirror->ready);
   // What libvirt writes while it pivots.
-  EXPECT_FALSE(ParseDisk(fixtures::OnOverlay("<mirror job='active-commit' ready='pivot'/>"))
-                   .mirror->ready);
+  EXPECT_FALSE(
+      ParseDisk(fixtures::OnOverlay("<mirror job='active-commit' ready='pivot'/>")).mirror->ready);
 }
 
 TEST(ParseDomainTest, AgentChannel) {
@@ -130,9 +130,10 @@ TEST(ParseDomainTest, AppArmorLabel) {
   const auto confined = [](absl::string_view label) {
     return Parse(fixtures::Domain("", "", label)).apparmor;
   };
-  EXPECT_TRUE(confined("<seclabel type='dynamic' model='dac' relabel='yes'/>"
-                       "<seclabel type='dynamic' model='apparmor' relabel='yes'>"
-                       "<label>libvirt-11111111</label></seclabel>"));
+  EXPECT_TRUE(
+      confined("<seclabel type='dynamic' model='dac' relabel='yes'/>"
+               "<seclabel type='dynamic' model='apparmor' relabel='yes'>"
+               "<label>libvirt-11111111</label></seclabel>"));
   EXPECT_TRUE(confined("<seclabel type='static' model='apparmor'><label>mine</label></seclabel>"));
   EXPECT_FALSE(confined("<seclabel type='none' model='apparmor'/>"));
   EXPECT_FALSE(confined("<seclabel type='dynamic' model='selinux' relabel='yes'/>"));
@@ -150,8 +151,9 @@ TEST(ParseDomainTest, NvramInBothForms) {
 }
 
 TEST(ParseDomainTest, WhatIsNoDiskIsSaid) {
-  EXPECT_THAT(Parse(fixtures::Domain("<tpm model='tpm-crb'/><filesystem type='mount'/>")).not_included,
-              ElementsAre(HasSubstr("TPM"), HasSubstr("folders")));
+  EXPECT_THAT(
+      Parse(fixtures::Domain("<tpm model='tpm-crb'/><filesystem type='mount'/>")).not_included,
+      ElementsAre(HasSubstr("TPM"), HasSubstr("folders")));
 }
 
 TEST(ParseDomainTest, GarbageIsRefused) {
@@ -279,8 +281,9 @@ TEST(SameButForImagesTest, SeesEverythingElse) {
 }
 
 TEST(SnapshotXmlTest, ListsEveryTarget) {
-  EXPECT_EQ(SnapshotXml({.vm_uuid = fixtures::kUuid, .disks = {Vda()}, .untouched = {"sda", "sdb"}}),
-            R"(<domainsnapshot>
+  EXPECT_EQ(
+      SnapshotXml({.vm_uuid = fixtures::kUuid, .disks = {Vda()}, .untouched = {"sda", "sdb"}}),
+      R"(<domainsnapshot>
   <disks>
     <disk name="vda" snapshot="external" type="file">
       <driver type="qcow2" />
@@ -300,7 +303,8 @@ TEST(SnapshotXmlTest, NamesCannotBreakOut) {
               HasSubstr("/vm/&quot;/>&lt;x a='&lt;&amp;>.vmkeep-t.qcow2\" />"));
 }
 
-constexpr char kDefinition[] = R"(<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+constexpr char kDefinition[] =
+    R"(<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>web</name>
   <uuid>11111111-2222-4333-8444-555555555555</uuid>
   <metadata>
@@ -334,10 +338,10 @@ constexpr char kDefinition[] = R"(<domain type='kvm' xmlns:qemu='http://libvirt.
 )";
 
 TEST(RestoreXmlTest, Golden) {
-  EXPECT_THAT(RestoreXmlFrom(kDefinition,
-                             {{"vda", "disk-vda.raw", "raw"}, {"vdb", "disk-vdb.raw", "raw"}}),
-              IsOkAndHolds(std::string(
-                  R"(<!-- Restore: copy each file to its place, then `virsh define` this.
+  EXPECT_THAT(
+      RestoreXmlFrom(kDefinition, {{"vda", "disk-vda.raw", "raw"}, {"vdb", "disk-vdb.raw", "raw"}}),
+      IsOkAndHolds(std::string(
+          R"(<!-- Restore: copy each file to its place, then `virsh define` this.
      disk-vda.raw -> /vm/a.qcow2
      vdb: its file -> the source of disk vdb -->
 <domain type="kvm" xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0">

@@ -1,10 +1,10 @@
 #ifndef VMKEEP_TESTS_UNIT_DOMAIN_XML_FIXTURES_H_
 #define VMKEEP_TESTS_UNIT_DOMAIN_XML_FIXTURES_H_
 
-#include <string>
-
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+
+#include <string>
 
 // Domain XMLs as libvirt 9.0 writes them; the ones of an overlay were taken from a running VM.
 namespace vmkeep::executor::libvirt::fixtures {

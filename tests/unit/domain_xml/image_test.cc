@@ -1,12 +1,12 @@
 #include "executor/hypervisor/libvirt/image.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <sys/stat.h>
-
 #include "executor/hypervisor/libvirt/commit_command.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
 
 namespace vmkeep::executor::libvirt {
 namespace {
@@ -180,8 +180,8 @@ TEST_F(InspectTest, OnlyTheRecordedBaseIsCommittedInto) {
   EXPECT_THAT(CheckCommittable(disk), Not(IsOk()));
   disk.base_format = "raw";
   ASSERT_TRUE(WriteFile(disk.overlay, HeaderWithBacking("/vm/another")));
-  EXPECT_THAT(CheckCommittable(disk), StatusIs(absl::StatusCode::kFailedPrecondition,
-                                               HasSubstr("another file")));
+  EXPECT_THAT(CheckCommittable(disk),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("another file")));
   ASSERT_TRUE(WriteFile(disk.overlay, Header()));
   EXPECT_THAT(CheckCommittable(disk), Not(IsOk())) << "it stands on nothing";
 }

@@ -1,11 +1,11 @@
 #include "executor/hypervisor/libvirt/preflight.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include "executor/hypervisor/libvirt/commit_command.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/domain_xml/fixtures.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 namespace vmkeep::executor::libvirt {
 namespace {
@@ -52,9 +52,9 @@ TEST(ChooseDisksTest, TakesTheSimpleOnesAndNamesTheRest) {
   for (const ExcludedDisk& disk : choice->excluded) {
     excluded.push_back(disk.target + " " + disk.reason);
   }
-  EXPECT_THAT(excluded, ElementsAre("sda CDROM", "sdb CDROM", "fda FLOPPY", "sdc LUN",
-                                    "vdb READ_ONLY", "vdc READ_ONLY", "vdd SHAREABLE",
-                                    "vde TRANSIENT", "vdf EMPTY"));
+  EXPECT_THAT(excluded,
+              ElementsAre("sda CDROM", "sdb CDROM", "fda FLOPPY", "sdc LUN", "vdb READ_ONLY",
+                          "vdc READ_ONLY", "vdd SHAREABLE", "vde TRANSIENT", "vdf EMPTY"));
 }
 
 struct Refused {
@@ -67,48 +67,58 @@ class RefusedDiskTest : public ::testing::TestWithParam<Refused> {};
 TEST_P(RefusedDiskTest, WithASentence) {
   // A simple disk beside it does not make it better.
   const DomainXml live = Parse(absl::StrCat(fixtures::kSimpleDisk, GetParam().disk));
-  EXPECT_THAT(ChooseDisks(live, nullptr),
-              AllOf(HasReason("CANNOT_BACK_UP"),
-                    StatusIs(absl::StatusCode::kFailedPrecondition,
-                             AllOf(HasSubstr("web"), HasSubstr("disk vdb"),
-                                   HasSubstr(GetParam().why)))));
+  EXPECT_THAT(
+      ChooseDisks(live, nullptr),
+      AllOf(HasReason("CANNOT_BACK_UP"),
+            StatusIs(absl::StatusCode::kFailedPrecondition,
+                     AllOf(HasSubstr("web"), HasSubstr("disk vdb"), HasSubstr(GetParam().why)))));
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Shapes, RefusedDiskTest,
     ::testing::Values(
         Refused{"Block",
-                "<disk type='block'><driver type='raw'/><source dev='/dev/x'/><target dev='vdb'/></disk>",
+                "<disk type='block'><driver type='raw'/><source dev='/dev/x'/><target "
+                "dev='vdb'/></disk>",
                 "only file disks"},
         Refused{"Network",
-                "<disk type='network'><driver type='raw'/><source protocol='rbd'/><target dev='vdb'/></disk>",
+                "<disk type='network'><driver type='raw'/><source protocol='rbd'/><target "
+                "dev='vdb'/></disk>",
                 "only file disks"},
         Refused{"Volume",
-                "<disk type='volume'><driver type='raw'/><source pool='p' volume='v'/><target dev='vdb'/></disk>",
+                "<disk type='volume'><driver type='raw'/><source pool='p' volume='v'/><target "
+                "dev='vdb'/></disk>",
                 "only file disks"},
         Refused{"Vmdk", "<disk><driver type='vmdk'/><source file='/x'/><target dev='vdb'/></disk>",
                 "only raw and qcow2"},
-        Refused{"NoFormat", "<disk><driver name='qemu'/><source file='/x'/><target dev='vdb'/></disk>",
+        Refused{"NoFormat",
+                "<disk><driver name='qemu'/><source file='/x'/><target dev='vdb'/></disk>",
                 "no declared driver type"},
         Refused{"NoDriver", "<disk><source file='/x'/><target dev='vdb'/></disk>",
                 "no declared driver type"},
-        Refused{"Relative", "<disk><driver type='raw'/><source file='x'/><target dev='vdb'/></disk>",
+        Refused{"Relative",
+                "<disk><driver type='raw'/><source file='x'/><target dev='vdb'/></disk>",
                 "no absolute path"},
         Refused{"Chain",
                 "<disk><driver type='qcow2'/><source file='/x'/><backingStore type='file'><source "
                 "file='/golden'/></backingStore><target dev='vdb'/></disk>",
                 "virsh blockpull"},
         Refused{"DataFile",
-                "<disk><driver type='qcow2'/><source file='/x'><dataStore/></source><target dev='vdb'/></disk>",
+                "<disk><driver type='qcow2'/><source file='/x'><dataStore/></source><target "
+                "dev='vdb'/></disk>",
                 "second file"},
         Refused{"Slice",
-                "<disk><driver type='raw'/><source file='/x'><slices/></source><target dev='vdb'/></disk>",
+                "<disk><driver type='raw'/><source file='/x'><slices/></source><target "
+                "dev='vdb'/></disk>",
                 "part of its file"},
         Refused{"Luks",
-                "<disk><driver type='qcow2'/><source file='/x'><encryption/></source><target dev='vdb'/></disk>",
+                "<disk><driver type='qcow2'/><source file='/x'><encryption/></source><target "
+                "dev='vdb'/></disk>",
                 "encrypted"},
-        Refused{"Odd", "<disk device='tape'><driver type='raw'/><source file='/x'/><target dev='vdb'/></disk>",
-                "tape"}),
+        Refused{
+            "Odd",
+            "<disk device='tape'><driver type='raw'/><source file='/x'/><target dev='vdb'/></disk>",
+            "tape"}),
     [](const auto& param) { return param.param.name; });
 
 TEST(ChooseDisksTest, VmWithoutADiskOfItsOwnIsRefused) {
@@ -136,9 +146,8 @@ TEST(CheckConfinementTest, OldLibvirtUnderAppArmorIsRefusedWithARemedy) {
       "<seclabel type='dynamic' model='apparmor' relabel='yes'><label>libvirt-1</label></seclabel>";
   const DomainXml confined = Parse(fixtures::kSimpleDisk, kLabel);
   EXPECT_THAT(CheckConfinement(confined, 9'000'000, false),
-              AllOf(HasReason("CANNOT_BACK_UP"),
-                    StatusIs(absl::StatusCode::kFailedPrecondition,
-                             HasSubstr("abstractions/libvirt-qemu"))));
+              AllOf(HasReason("CANNOT_BACK_UP"), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                                          HasSubstr("abstractions/libvirt-qemu"))));
   EXPECT_THAT(CheckConfinement(confined, 12'000'999, false), HasReason("CANNOT_BACK_UP"));
   EXPECT_THAT(CheckConfinement(confined, 12'001'000, false), IsOk());
   EXPECT_THAT(CheckConfinement(confined, 9'000'000, true), IsOk()) << "the administrator's word";
@@ -151,6 +160,10 @@ TEST(PhaseInTest, RunningVm) {
   EXPECT_THAT(phase(fixtures::OnOverlay(fixtures::kMirror)), IsOkAndHolds(MergePhase::kRunning));
   EXPECT_THAT(phase(fixtures::OnOverlay(fixtures::kReadyMirror)), IsOkAndHolds(MergePhase::kReady));
   EXPECT_THAT(phase(fixtures::kSimpleDisk), IsOkAndHolds(MergePhase::kMerged));
+  // A user's chain below the base of an overlay whose journal is lost.
+  EXPECT_THAT(phase("<disk><source file='/vm/a.raw'/><backingStore><source file='/golden'/>"
+                    "</backingStore><target dev='vda'/></disk>"),
+              IsOkAndHolds(MergePhase::kMerged));
 }
 
 TEST(PhaseInTest, Definition) {
@@ -167,26 +180,22 @@ TEST(PhaseInTest, Definition) {
 
 TEST(PhaseInTest, WhatIsNotOursIsNotTouched) {
   EXPECT_THAT(PhaseIn(Parse(""), true, Vda()), HasReason("HYPERVISOR_ERROR"));
-  EXPECT_THAT(PhaseIn(Parse("<disk><source file='/vm/new'/><target dev='vda'/></disk>"), true, Vda()),
-              AllOf(HasReason("HYPERVISOR_ERROR"),
-                    StatusIs(absl::StatusCode::kInternal, HasSubstr(Vda().overlay))));
+  EXPECT_THAT(
+      PhaseIn(Parse("<disk><source file='/vm/new'/><target dev='vda'/></disk>"), true, Vda()),
+      AllOf(HasReason("HYPERVISOR_ERROR"),
+            StatusIs(absl::StatusCode::kInternal, HasSubstr(Vda().overlay))));
   EXPECT_THAT(
       PhaseIn(Parse(absl::StrCat("<disk><source file='/vm/theirs'/><backingStore><source file='",
                                  Vda().overlay, "'/></backingStore><target dev='vda'/></disk>")),
               true, Vda()),
-      AllOf(HasReason("VM_ON_OVERLAY"), StatusIs(absl::StatusCode::kFailedPrecondition,
-                                                 HasSubstr("virsh blockcommit"))));
+      AllOf(HasReason("VM_ON_OVERLAY"),
+            StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("virsh blockcommit"))));
   EXPECT_THAT(PhaseIn(Parse(absl::StrCat("<disk><source file='", Vda().overlay,
                                          "'/><backingStore><source file='/vm/other'/>"
                                          "</backingStore><target dev='vda'/></disk>")),
                       true, Vda()),
               HasReason("HYPERVISOR_ERROR"))
       << "our overlay on another base";
-  // The base itself now stands on something: not what was recorded.
-  EXPECT_THAT(PhaseIn(Parse("<disk><source file='/vm/a.raw'/><backingStore><source file='/x'/>"
-                            "</backingStore><target dev='vda'/></disk>"),
-                      true, Vda()),
-              HasReason("HYPERVISOR_ERROR"));
 }
 
 TEST(PhaseInTest, JobOfSomebodyElseIsWaitedFor) {

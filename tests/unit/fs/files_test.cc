@@ -1,5 +1,11 @@
 #include "common/fs/files.h"
 
+#include "common/fs/errors.h"
+#include "tests/support/fail_syscall.h"
+#include "tests/support/scoped_mount.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,11 +18,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
-
-#include "common/fs/errors.h"
-#include "tests/support/fail_syscall.h"
-#include "tests/support/status_matchers.h"
-#include "tests/support/temp_dir.h"
 
 namespace vmkeep::fs {
 namespace {
@@ -32,12 +33,13 @@ using ::testing::UnorderedElementsAre;
 
 std::vector<std::string> Names(const std::string& path) {
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(path)) names.push_back(entry.path().filename());
+  for (const auto& entry : std::filesystem::directory_iterator(path))
+    names.push_back(entry.path().filename());
   return names;
 }
 
 mode_t ModeOf(const std::string& path) {
-  struct stat found {};
+  struct stat found{};
   return lstat(path.c_str(), &found) == 0 ? found.st_mode & 07777 : 0;
 }
 
@@ -55,9 +57,11 @@ TEST_F(FilesTest, NoPathLeavesTheFolder) {
   std::filesystem::create_symlink(outside.path("secret"), temp_.path("file"));
   std::filesystem::create_directory(temp_.path("inside"));
   std::filesystem::create_symlink("inside", temp_.path("harmless"));
-  for (const char* path : {"..", "../x", "/etc/passwd", "link/secret", "link", "file", "harmless", "inside/../.."}) {
-    EXPECT_THAT(OpenBeneath(dir_, path, O_RDONLY),
-                AllOf(StatusIs(absl::StatusCode::kFailedPrecondition), HasReason("PATH_LEAVES_FOLDER")))
+  for (const char* path :
+       {"..", "../x", "/etc/passwd", "link/secret", "link", "file", "harmless", "inside/../.."}) {
+    EXPECT_THAT(
+        OpenBeneath(dir_, path, O_RDONLY),
+        AllOf(StatusIs(absl::StatusCode::kFailedPrecondition), HasReason("PATH_LEAVES_FOLDER")))
         << path;
   }
   EXPECT_THAT(ReadFile(dir_, "file", 100), HasReason("PATH_LEAVES_FOLDER"));
@@ -136,11 +140,9 @@ TEST_F(FilesTest, AMountPointIsToldFromAFolder) {
 TEST_F(FilesTest, ABindMountOfTheSameFileSystemIsAMountPoint) {
   std::filesystem::create_directories(temp_.path("from"));
   std::filesystem::create_directories(temp_.path("to"));
-  if (mount(temp_.path("from").c_str(), temp_.path("to").c_str(), nullptr, MS_BIND, nullptr) != 0) {
-    GTEST_SKIP() << "mount needs root";
-  }
+  const test::ScopedMount bound(temp_.path("from"), temp_.path("to"), nullptr, MS_BIND, nullptr);
+  if (!bound.mounted()) GTEST_SKIP() << "mount needs root";
   EXPECT_THAT(IsMountPoint(*OpenRoot(temp_.path("to"))), IsOkAndHolds(true));
-  umount2(temp_.path("to").c_str(), MNT_DETACH);
 }
 
 TEST_F(FilesTest, SpaceIsWhatTheKernelSays) {
@@ -152,7 +154,8 @@ TEST_F(FilesTest, SpaceIsWhatTheKernelSays) {
 TEST(ErrorsTest, EveryErrnoHasItsCode) {
   EXPECT_THAT(error::FromErrno(EDQUOT, "cannot write", "f"),
               AllOf(StatusIs(absl::StatusCode::kResourceExhausted), HasReason("NO_SPACE")));
-  EXPECT_THAT(error::FromErrno(EROFS, "cannot write", "f"), StatusIs(absl::StatusCode::kPermissionDenied));
+  EXPECT_THAT(error::FromErrno(EROFS, "cannot write", "f"),
+              StatusIs(absl::StatusCode::kPermissionDenied));
   EXPECT_THAT(error::FromErrno(ESTALE, "cannot write", "f"),
               AllOf(StatusIs(absl::StatusCode::kUnavailable), HasReason("IO_ERROR")));
   EXPECT_EQ(error::Errno(error::FromErrno(ESTALE, "cannot write", "f")), ESTALE);

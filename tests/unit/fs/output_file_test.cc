@@ -1,5 +1,11 @@
 #include "common/fs/output_file.h"
 
+#include "common/fs/errors.h"
+#include "common/fs/files.h"
+#include "tests/support/fail_syscall.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
 #include <gtest/gtest.h>
 #include <sys/syscall.h>
 
@@ -7,12 +13,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
-
-#include "common/fs/errors.h"
-#include "common/fs/files.h"
-#include "tests/support/fail_syscall.h"
-#include "tests/support/status_matchers.h"
-#include "tests/support/temp_dir.h"
 
 namespace vmkeep::fs {
 namespace {

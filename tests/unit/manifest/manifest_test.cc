@@ -1,13 +1,13 @@
 #include "common/manifest/manifest.h"
 
+#include "tests/support/status_matchers.h"
+
+#include "absl/strings/str_replace.h"
 #include <gmock/gmock.h>
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 
 #include <string>
-
-#include "absl/strings/str_replace.h"
-#include "tests/support/status_matchers.h"
 
 namespace vmkeep::manifest {
 namespace {
@@ -70,7 +70,8 @@ TEST(ManifestTest, WhatIsWrittenIsRead) {
 
 TEST(ManifestTest, PeopleCanReadIt) {
   VMKEEP_ASSERT_OK_AND_ASSIGN(const std::string text, Serialize(Example()));
-  EXPECT_THAT(text, HasSubstr("{\n \"format_version\": 1,\n \"backup_id\": \"01890a5d-ac96-774b-bcce-b302099a8057\",\n"));
+  EXPECT_THAT(text, HasSubstr("{\n \"format_version\": 1,\n \"backup_id\": "
+                              "\"01890a5d-ac96-774b-bcce-b302099a8057\",\n"));
   EXPECT_THAT(text, HasSubstr("\"publish_time\": \"2025-06-15T15:06:40Z\""));
   EXPECT_EQ(text.back(), '\n');
 }
@@ -101,12 +102,16 @@ TEST(ManifestTest, UnknownFieldsOfThisFormatAreIgnored) {
 }
 
 TEST(ManifestTest, AnythingElseIsInvalid) {
-  for (const char* text : {"", "{}", "[]", "x", "{\"format_version\":\"1\"}", "{\"format_version\":0}", "{\"format_version\":1}",
-                           "{\"format_version\":1,\"epoch\":{}}", "\xff"}) {
-    EXPECT_THAT(Parse(text), AllOf(StatusIs(absl::StatusCode::kDataLoss), HasReason("MANIFEST_INVALID"))) << text;
+  for (const char* text :
+       {"", "{}", "[]", "x", "{\"format_version\":\"1\"}", "{\"format_version\":0}",
+        "{\"format_version\":1}", "{\"format_version\":1,\"epoch\":{}}", "\xff"}) {
+    EXPECT_THAT(Parse(text),
+                AllOf(StatusIs(absl::StatusCode::kDataLoss), HasReason("MANIFEST_INVALID")))
+        << text;
   }
   EXPECT_THAT(Parse(std::string(100'000, '[')), HasReason("MANIFEST_INVALID"));
-  EXPECT_THAT(Parse("{\"format_version\":1" + std::string(kMaxBytes, ' ') + "}"), HasReason("MANIFEST_INVALID"));
+  EXPECT_THAT(Parse("{\"format_version\":1" + std::string(kMaxBytes, ' ') + "}"),
+              HasReason("MANIFEST_INVALID"));
 }
 
 TEST(ManifestTest, NothingThatBecomesAPathPassesUnchecked) {
@@ -118,7 +123,8 @@ TEST(ManifestTest, NothingThatBecomesAPathPassesUnchecked) {
   // Each is one replacement in the example.
   for (const Case& c : {
            Case{"01890a5d-ac96-774b-bcce-b302099a8057", "../../etc", "backup_id"},
-           Case{"01890a5d-ac96-774b-bcce-b302099a8057", "01890A5D-AC96-774B-BCCE-B302099A8057", "backup_id"},
+           Case{"01890a5d-ac96-774b-bcce-b302099a8057", "01890A5D-AC96-774B-BCCE-B302099A8057",
+                "backup_id"},
            Case{"01890a5d-ac96-774b-bcce-b302099a8058", "", "task_id"},
            Case{"epoch: 3", "epoch: 0", "epoch"},
            Case{"11111111-2222-4333-8444-555555555555", "web", "vm.uuid"},
@@ -139,8 +145,10 @@ TEST(ManifestTest, NothingThatBecomesAPathPassesUnchecked) {
            Case{"bytes: 12\n", "bytes: -12\n", "files[0].bytes"},
        }) {
     v1::Manifest manifest;
-    ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(absl::StrReplaceAll(kText, {{c.from, c.to}}), &manifest));
-    EXPECT_THAT(Check(manifest), Contains(Field(&FieldViolation::field, c.field))) << c.from << " -> " << c.to;
+    ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
+        absl::StrReplaceAll(kText, {{c.from, c.to}}), &manifest));
+    EXPECT_THAT(Check(manifest), Contains(Field(&FieldViolation::field, c.field)))
+        << c.from << " -> " << c.to;
     VMKEEP_ASSERT_OK_AND_ASSIGN(const std::string text, Serialize(manifest));
     EXPECT_THAT(Parse(text), HasReason("MANIFEST_INVALID")) << c.from << " -> " << c.to;
   }
@@ -151,12 +159,15 @@ TEST(ManifestTest, TwoDisksCannotShareAFile) {
   v1::Manifest manifest = Example();
   *manifest.add_disks() = manifest.disks(0);
   EXPECT_THAT(Check(manifest), Contains(Field(&FieldViolation::field, "disks[1].file")));
-  EXPECT_THAT(Check(manifest), Contains(Field(&FieldViolation::field, "disks[1].digest.list_file")));
+  EXPECT_THAT(Check(manifest),
+              Contains(Field(&FieldViolation::field, "disks[1].digest.list_file")));
 }
 
 TEST(PlainFileNameTest, PlainMeansPlain) {
-  for (const char* name : {"disk-vda.qcow2", "a", "A_b-1.x", "nvram.fd"}) EXPECT_TRUE(IsPlainFileName(name)) << name;
-  for (const char* name : {"", ".", "..", ".x", "-x", "a/b", "a\\b", "a b", "a\nb", "manifest.json", "ä", "a*"}) {
+  for (const char* name : {"disk-vda.qcow2", "a", "A_b-1.x", "nvram.fd"})
+    EXPECT_TRUE(IsPlainFileName(name)) << name;
+  for (const char* name :
+       {"", ".", "..", ".x", "-x", "a/b", "a\\b", "a b", "a\nb", "manifest.json", "ä", "a*"}) {
     EXPECT_FALSE(IsPlainFileName(name)) << name;
   }
   EXPECT_FALSE(IsPlainFileName(absl::string_view("a\0b", 3)));

@@ -16,10 +16,11 @@ using ::testing::ElementsAre;
 
 class LoopTest : public ::testing::Test {
  protected:
-  // All that was posted before has run.
+  // All that was posted before has run, and all timers that are due: those queue up behind the
+  // first hop.
   void Settle() {
     std::promise<void> ran;
-    loop_->Post([&] { ran.set_value(); });
+    loop_->Post([&] { loop_->Post([&] { ran.set_value(); }); });
     ran.get_future().wait();
   }
 

@@ -24,6 +24,14 @@ namespace {
 
 using ::testing::HasSubstr;
 
+// Debian's c-ares leaks a few bytes with each name that it looks up, which LeakSanitizer rightly
+// reports.
+#ifdef VMKEEP_SANITIZED
+constexpr bool kLooksUpNames = false;
+#else
+constexpr bool kLooksUpNames = true;
+#endif
+
 std::string MakeTempDir() {
   std::string path = absl::StrCat(testing::TempDir(), "vmkeep-channel-XXXXXX");
   EXPECT_NE(mkdtemp(path.data()), nullptr);
@@ -42,10 +50,11 @@ class EchoService final : public v1::InventoryService::Service {
 // A certificate authority in a folder, by the openssl command.
 class Authority {
  public:
-  Authority(const std::string& folder, const std::string& name) : folder_(folder), name_(name) {
+  Authority(std::string folder, std::string name)
+      : folder_(std::move(folder)), name_(std::move(name)) {
     Run(absl::StrCat(
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=",
-        name, " -keyout ", Path(".key"), " -out ", Path(".pem")));
+        name_, " -keyout ", Path(".key"), " -out ", Path(".pem")));
   }
 
   // A certificate for `names`, such as "IP:127.0.0.1", signed by this authority.
@@ -74,7 +83,7 @@ class Authority {
 
 class ChannelTest : public testing::Test {
  protected:
-  ~ChannelTest() override {
+  void TearDown() override {
     if (server_) server_->Shutdown(std::chrono::system_clock::now());
     std::filesystem::remove_all(folder_);
   }
@@ -173,7 +182,9 @@ TEST_F(ChannelTest, PlainCallsOverUnixAndLoopback) {
 
   Serve("127.0.0.1:0", {});
   EXPECT_TRUE(DialAndCall(Local(), {}).ok());
-  EXPECT_TRUE(DialAndCall(Local("localhost"), {}).ok());
+  if (kLooksUpNames) {
+    EXPECT_TRUE(DialAndCall(Local("localhost"), {}).ok());
+  }
 }
 
 TEST_F(ChannelTest, IPv6Loopback) {
@@ -197,7 +208,9 @@ TEST_F(ChannelTest, MutualTls) {
   Serve("127.0.0.1:0", authority.Issue("server", "IP:127.0.0.1,DNS:localhost"));
   const TlsFiles client = authority.Issue("client", "DNS:client");
   EXPECT_TRUE(DialAndCall(Local(), client).ok());
-  EXPECT_TRUE(DialAndCall(Local("localhost"), client).ok());
+  if (kLooksUpNames) {
+    EXPECT_TRUE(DialAndCall(Local("localhost"), client).ok());
+  }
 
   // A plain client, and one that knows the CA but has no certificate of its own.
   EXPECT_EQ(DialAndCall(Local(), {}).error_code(), grpc::StatusCode::UNAVAILABLE);

@@ -37,6 +37,10 @@ TEST(ExitCodeTest, AControllerThatAnswersUnavailableWasReached) {
             1);
 }
 
+TEST(ExitCodeTest, AControllerThatGoesIsAbsent) {
+  EXPECT_EQ(ExitCodeFor(MakeError(absl::StatusCode::kUnavailable, "DRAINING", "stopping")), 3);
+}
+
 TEST(ErrorsTest, AFailedBackupSaysWhereWhyAndWhetherToTryAgain) {
   v1::Backup backup;
   backup.set_id("b1");

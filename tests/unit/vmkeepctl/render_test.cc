@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <string>
 
 namespace vmkeep::ctl {
 namespace {
@@ -46,11 +47,12 @@ TEST(RenderTest, PrintableTakesTheTeethOutOfForeignText) {
   EXPECT_EQ(Printable("a\x1b[2Jb\r\n\t\x7f"), "a?[2Jb????");
   EXPECT_EQ(Printable("\xC2\x9B"
                       "31m"),
-            "?31m");                                          // C1: CSI in one character
-  EXPECT_EQ(Printable("x\xE2\x80\xAEgpj.exe"), "x?gpj.exe");  // right-to-left override
-  EXPECT_EQ(Printable("\xFF\xC3"), "??");                     // not UTF-8, and cut off
-  EXPECT_EQ(Printable("\xC0\xAF"), "??");                     // overlong
-  EXPECT_EQ(Printable("\xED\xA0\x80"), "???");                // a surrogate
+            "?31m");  // C1: CSI in one character
+  EXPECT_EQ(Printable(std::string("x\xE2\x80") + "\xAEgpj.exe"),
+            "x?gpj.exe");                       // right-to-left override
+  EXPECT_EQ(Printable("\xFF\xC3"), "??");       // not UTF-8, and cut off
+  EXPECT_EQ(Printable("\xC0\xAF"), "??");       // overlong
+  EXPECT_EQ(Printable("\xED\xA0\x80"), "???");  // a surrogate
 }
 
 TEST(RenderTest, DisplayWidth) {

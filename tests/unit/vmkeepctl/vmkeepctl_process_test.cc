@@ -138,11 +138,28 @@ TEST_F(ProcessTest, OtherErrorsAreNotTriedAgain) {
 
 TEST_F(ProcessTest, AnUnknownOutcomeNamesTheRequestId) {
   for (int i = 0; i < 10; ++i) controller_.FailNext(absl::UnavailableError("restarting"));
-  const ChildResult result =
-      Run({"backup", "create", "web-1", "nightly", "--request-id", "r-1", "--timeout", "1s"});
+  const ChildResult result = Run({"backup", "create", "web-1", "nightly", "--request-id", "r-1"});
   EXPECT_EQ(result.exit_code, 3);
   EXPECT_THAT(result.err,
               AllOf(HasSubstr("--request-id r-1"), HasSubstr("(CONTROLLER_UNREACHABLE)")));
+  EXPECT_THAT(controller_.creates(), SizeIs(7));
+}
+
+TEST_F(ProcessTest, AStoppingControllerSaysItselfThatNothingWasDone) {
+  for (int i = 0; i < 10; ++i) {
+    controller_.FailNext(
+        MakeError(absl::StatusCode::kUnavailable, "DRAINING", "nothing was done, call again"));
+  }
+  const ChildResult result = Run({"backup", "create", "web-1", "nightly"});
+  EXPECT_EQ(result.exit_code, 3);
+  EXPECT_EQ(result.err, "vmkeepctl: nothing was done, call again (DRAINING)\n");
+}
+
+TEST_F(ProcessTest, TimeoutBoundsTheTries) {
+  for (int i = 0; i < 10; ++i) controller_.FailNext(absl::UnavailableError("restarting"));
+  const absl::Time start = absl::Now();
+  EXPECT_EQ(Run({"backup", "create", "web-1", "nightly", "--timeout", "500ms"}).exit_code, 3);
+  EXPECT_LT(absl::Now() - start, absl::Seconds(2));
 }
 
 TEST_F(ProcessTest, ValidateOnlyRequestsNothing) {

@@ -1,5 +1,12 @@
 #include "executor/worker/copy.h"
 
+#include "common/digest/digest.h"
+#include "common/error.h"
+#include "common/process/process.h"
+#include "tests/support/fail_syscall.h"
+#include "tests/support/scoped_mount.h"
+#include "tests/unit/worker/worker_fixture.h"
+
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -14,12 +21,6 @@
 #include <random>
 #include <string>
 
-#include "common/digest/digest.h"
-#include "common/error.h"
-#include "common/process/process.h"
-#include "tests/support/fail_syscall.h"
-#include "tests/unit/worker/worker_fixture.h"
-
 namespace vmkeep::worker {
 namespace {
 
@@ -32,8 +33,9 @@ using ::testing::IsEmpty;
 
 class CopyTest : public WorkerTest {
  protected:
-  absl::StatusOr<v1::CopyResult> CopyOf(const std::string& source,
-                                        const std::function<void(JobContext*, const v1::Progress&)>& watch = {}) {
+  absl::StatusOr<v1::CopyResult> CopyOf(
+      const std::string& source,
+      const std::function<void(JobContext*, const v1::Progress&)>& watch = {}) {
     RestlessClock clock;
     JobContext* context_of_sink = nullptr;
     JobContext context(&clock, [&](const v1::Progress& progress) {
@@ -73,31 +75,35 @@ class CopyTest : public WorkerTest {
 };
 
 TEST_F(CopyTest, TheBytesAndTheirDigests) {
-  for (const size_t size : {size_t{0}, size_t{1}, size_t{4096}, size_t{4 << 20}, size_t{(4 << 20) + 1}, size_t{13'000'001}}) {
+  for (const size_t size : {size_t{0}, size_t{1}, size_t{4096}, size_t{4 << 20},
+                            size_t{(4 << 20) + 1}, size_t{13'000'001}}) {
     const std::string source = MakeSource(RandomBytes(size, static_cast<uint32_t>(size)));
     VMKEEP_ASSERT_OK_AND_ASSIGN(const v1::CopyResult result, CopyOf(source));
     ExpectSame(source, result);
     EXPECT_EQ(result.data_bytes(), static_cast<int64_t>(size));
   }
-  EXPECT_EQ(StatOf(Incoming("disk-vda.raw")).st_mode & 0777, 0400u);
-  EXPECT_EQ(StatOf(Incoming("disk-vda.raw.sha256")).st_mode & 0777, 0400u);
+  EXPECT_EQ(StatOf(Incoming("disk-vda.raw")).st_mode & 0777, 0600u);
+  EXPECT_EQ(StatOf(Incoming("disk-vda.raw.sha256")).st_mode & 0777, 0600u);
   EXPECT_EQ(StatOf(Incoming()).st_mode & 0777, 0700u);
 }
 
-// Data, zeros and holes at random places, of random lengths, not aligned to anything.
+// Data, zeros and holes at random places, of random lengths, not aligned to anything. Seen red:
+// with a hole taken for one chunk longer than it is, and with a hole's zeros not set in the buffer.
 TEST_F(CopyTest, AnyLayoutOfDataZerosAndHoles) {
-  for (uint32_t seed = 1; seed <= 12; ++seed) {
+  for (uint32_t seed = 1; seed <= 8; ++seed) {
     std::mt19937 random(seed);
     const std::string source = host_.path("image");
     std::filesystem::remove(source);
     const int fd = open(source.c_str(), O_WRONLY | O_CREAT, 0600);
-    const auto size = static_cast<off_t>(20'000'000 + random() % 20'000'000);
+    const auto size = static_cast<off_t>(30'000'000 + random() % 20'000'000);
     ASSERT_EQ(ftruncate(fd, size), 0);
     for (off_t at = 0; at < size;) {
-      const auto length = static_cast<size_t>(std::min<off_t>(1 + random() % 3'000'000, size - at));
+      const auto length =
+          static_cast<size_t>(std::min<off_t>(1 + random() % 10'000'000, size - at));
       const uint32_t kind = random() % 3;
       if (kind > 0) {
-        const std::string piece = kind == 1 ? RandomBytes(length, random()) : std::string(length, '\0');
+        const std::string piece =
+            kind == 1 ? RandomBytes(length, random()) : std::string(length, '\0');
         ASSERT_EQ(pwrite(fd, piece.data(), length, at), static_cast<ssize_t>(length));
       }
       at += static_cast<off_t>(length);
@@ -176,13 +182,13 @@ TEST_F(CopyTest, CancelInTheMiddleStopsAndLeavesNothing) {
 }
 
 TEST_F(CopyTest, AFullDiskIsSaidToBeFull) {
-  if (mount("none", root_.path().c_str(), "tmpfs", 0, "size=8m") != 0) GTEST_SKIP() << "mount needs root";
+  const test::ScopedMount tmpfs("none", root_.path(), "tmpfs", 0, "size=8m");
+  if (!tmpfs.mounted()) GTEST_SKIP() << "mount needs root";
   SetUp();  // the marker again, on the small one
   EXPECT_THAT(CopyOf(MakeSource(RandomBytes(32 << 20, 1))),
               AllOf(StatusIs(absl::StatusCode::kResourceExhausted), HasReason("REPOSITORY_FULL")));
   ExpectNothingLeft();
   EXPECT_THAT(CopyOf(MakeSource(RandomBytes(1 << 20, 1))), IsOk());  // the room came back
-  umount2(root_.path().c_str(), MNT_DETACH);
 }
 
 TEST_F(CopyTest, AReadErrorIsSaidWithItsOffset) {
@@ -191,7 +197,8 @@ TEST_F(CopyTest, AReadErrorIsSaidWithItsOffset) {
       {
         test::TrapSyscall(SYS_pread64, EIO);
         const absl::Status status = CopyOf(source).status();
-        const bool said = status.code() == absl::StatusCode::kDataLoss && ErrorReason(status) == "SOURCE_READ_ERROR" &&
+        const bool said = status.code() == absl::StatusCode::kDataLoss &&
+                          ErrorReason(status) == "SOURCE_READ_ERROR" &&
                           ErrorDetails(status).contains("offset");
         std::exit(said ? 0 : 1);
       },
@@ -240,9 +247,14 @@ TEST_F(CopyTest, ASourceThatChangesIsNoCopy) {
                 close(fd);
               }),
               is_changed);
-  EXPECT_THAT(change_by([](const std::string& path) { EXPECT_EQ(truncate(path.c_str(), 21 << 20), 0); }), is_changed);
-  EXPECT_THAT(change_by([](const std::string& path) { EXPECT_EQ(truncate(path.c_str(), 1000), 0); }), is_changed);
-  EXPECT_THAT(change_by([](const std::string& path) { std::filesystem::remove(path); }), is_changed);
+  EXPECT_THAT(
+      change_by([](const std::string& path) { EXPECT_EQ(truncate(path.c_str(), 21 << 20), 0); }),
+      is_changed);
+  EXPECT_THAT(
+      change_by([](const std::string& path) { EXPECT_EQ(truncate(path.c_str(), 1000), 0); }),
+      is_changed);
+  EXPECT_THAT(change_by([](const std::string& path) { std::filesystem::remove(path); }),
+              is_changed);
   EXPECT_THAT(change_by([](const std::string& path) {
                 std::filesystem::copy_file(path, path + "2");
                 std::filesystem::rename(path + "2", path);
@@ -255,7 +267,7 @@ TEST_F(CopyTest, ASourceThatChangesIsNoCopy) {
 TEST_F(CopyTest, ASourceThatQemuWritesToIsBusy) {
   const std::string source = MakeSource("image");
   const int qemu = open(source.c_str(), O_RDWR);
-  struct flock lock {};
+  struct flock lock{};
   lock.l_type = F_RDLCK;
   lock.l_whence = SEEK_SET;
   lock.l_start = 100;  // a reader: BLK_PERM_CONSISTENT_READ
@@ -264,7 +276,8 @@ TEST_F(CopyTest, ASourceThatQemuWritesToIsBusy) {
   EXPECT_THAT(CopyOf(source), IsOk());
   lock.l_start = 101;
   ASSERT_EQ(fcntl(qemu, F_OFD_SETLK, &lock), 0);
-  EXPECT_THAT(CopyOf(source), AllOf(StatusIs(absl::StatusCode::kFailedPrecondition), HasReason("SOURCE_BUSY")));
+  EXPECT_THAT(CopyOf(source),
+              AllOf(StatusIs(absl::StatusCode::kFailedPrecondition), HasReason("SOURCE_BUSY")));
   close(qemu);
   EXPECT_THAT(CopyOf(source), IsOk());
 }
@@ -274,7 +287,7 @@ TEST_F(CopyTest, AQemuThatStartsToWriteMeanwhileIsSeen) {
   const int qemu = open(source.c_str(), O_RDWR);
   EXPECT_THAT(CopyOf(source,
                      [&](JobContext*, const v1::Progress&) {
-                       struct flock lock {};
+                       struct flock lock{};
                        lock.l_type = F_RDLCK;
                        lock.l_whence = SEEK_SET;
                        lock.l_start = 101;
@@ -287,7 +300,8 @@ TEST_F(CopyTest, AQemuThatStartsToWriteMeanwhileIsSeen) {
 
 TEST_F(CopyTest, OnlyFilesAndBlockDevicesAreSources) {
   ASSERT_EQ(mkfifo(host_.path("pipe").c_str(), 0600), 0);
-  for (const std::string& path : {host_.path("absent"), host_.path("pipe"), host_.path(), std::string("/dev/zero"), std::string("image")}) {
+  for (const std::string& path : {host_.path("absent"), host_.path("pipe"), host_.path(),
+                                  std::string("/dev/zero"), std::string("image")}) {
     EXPECT_THAT(CopyOf(path), HasReason("SOURCE_UNUSABLE")) << path;
   }
 }

@@ -1,12 +1,12 @@
 #include "executor/worker/job_context.h"
 
+#include "tests/fakes/fake_clock.h"
+#include "tests/support/status_matchers.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <vector>
-
-#include "tests/fakes/fake_clock.h"
-#include "tests/support/status_matchers.h"
 
 namespace vmkeep::worker {
 namespace {
@@ -18,7 +18,8 @@ using ::testing::ElementsAre;
 TEST(JobContextTest, AtMostFourProgressLinesASecondAndTheLastOne) {
   test::FakeClock clock;
   std::vector<int64_t> lines;
-  JobContext context(&clock, [&](const v1::Progress& progress) { lines.push_back(progress.bytes_done()); });
+  JobContext context(&clock,
+                     [&](const v1::Progress& progress) { lines.push_back(progress.bytes_done()); });
   context.SetTotal(1000);
   for (int i = 1; i < 100; ++i) {
     context.AddProgress(10, 0);

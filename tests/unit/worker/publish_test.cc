@@ -1,5 +1,11 @@
 #include "executor/worker/publish.h"
 
+#include "common/digest/digest.h"
+#include "common/error.h"
+#include "common/manifest/manifest.h"
+#include "tests/support/fail_syscall.h"
+#include "tests/unit/worker/worker_fixture.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -9,12 +15,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
-
-#include "common/digest/digest.h"
-#include "common/error.h"
-#include "common/manifest/manifest.h"
-#include "tests/support/fail_syscall.h"
-#include "tests/unit/worker/worker_fixture.h"
 
 namespace vmkeep::worker {
 namespace {
@@ -41,7 +41,8 @@ TEST_F(PublishTest, TheFolderIsWhatTheManifestSays) {
   const v1::CopyResult copy = CopyDisk();
   VMKEEP_ASSERT_OK_AND_ASSIGN(const v1::Result result, Run(PublishRequest(copy)));
   EXPECT_FALSE(std::filesystem::exists(Incoming()));
-  EXPECT_THAT(Tree(Published()), ElementsAre("disk-vda.raw", "disk-vda.raw.sha256", "domain.xml", "manifest.json"));
+  EXPECT_THAT(Tree(Published()),
+              ElementsAre("disk-vda.raw", "disk-vda.raw.sha256", "domain.xml", "manifest.json"));
 
   const std::string text = test::ReadFile(Published("manifest.json"));
   EXPECT_EQ(result.publish().manifest_sha256(), digest::ToHex(digest::Hash(text)));
@@ -57,10 +58,12 @@ TEST_F(PublishTest, TheFolderIsWhatTheManifestSays) {
   EXPECT_EQ(manifest.files(0).sha256(), copy.digest().root());
   EXPECT_EQ(manifest.files(1).role(), "domain");
   EXPECT_EQ(StatOf(Published()).st_mode & 0777, 0700u);
-  for (const std::string& name : Tree(Published())) EXPECT_EQ(StatOf(Published(name)).st_mode & 0777, 0400u) << name;
+  for (const std::string& name : Tree(Published()))
+    EXPECT_EQ(StatOf(Published(name)).st_mode & 0777, 0600u) << name;
 
   int64_t blocks = 0;
-  for (const std::string& name : Tree(Published())) blocks += StatOf(Published(name)).st_blocks * 512;
+  for (const std::string& name : Tree(Published()))
+    blocks += StatOf(Published(name)).st_blocks * 512;
   EXPECT_EQ(result.publish().stored_bytes(), blocks);
 }
 
@@ -102,7 +105,8 @@ TEST_F(PublishTest, AFolderOfSomebodyElseIsNotReplaced) {
 TEST_F(PublishTest, NothingIncomingIsSaidSo) {
   v1::Request request = PublishRequest({});
   request.mutable_publish()->mutable_manifest()->clear_disks();
-  EXPECT_THAT(Run(request), AllOf(StatusIs(absl::StatusCode::kFailedPrecondition), HasReason("INCOMING_ABSENT")));
+  EXPECT_THAT(Run(request),
+              AllOf(StatusIs(absl::StatusCode::kFailedPrecondition), HasReason("INCOMING_ABSENT")));
 }
 
 // Seen red one by one, with the check of that field taken out.
@@ -110,9 +114,11 @@ TEST_F(PublishTest, NothingIncompleteBecomesVisible) {
   const v1::Request good = PublishRequest(CopyDisk());
   v1::Request request = good;
   request.mutable_publish()->mutable_manifest()->mutable_disks(0)->set_file_bytes(4'999'999);
-  EXPECT_THAT(Run(request), AllOf(StatusIs(absl::StatusCode::kFailedPrecondition), HasReason("INCOMING_INCOMPLETE")));
+  EXPECT_THAT(Run(request), AllOf(StatusIs(absl::StatusCode::kFailedPrecondition),
+                                  HasReason("INCOMING_INCOMPLETE")));
   request = good;
-  request.mutable_publish()->mutable_manifest()->mutable_disks(0)->mutable_digest()->set_root(std::string(64, 'a'));
+  request.mutable_publish()->mutable_manifest()->mutable_disks(0)->mutable_digest()->set_root(
+      std::string(64, 'a'));
   EXPECT_THAT(Run(request), HasReason("INCOMING_INCOMPLETE"));
   request = good;
   request.mutable_publish()->mutable_manifest()->mutable_disks(0)->set_file("disk-vdb.raw");
@@ -131,7 +137,8 @@ TEST_F(PublishTest, WhatTheManifestDoesNotNameGoes) {
   ASSERT_TRUE(test::WriteFile(Incoming("disk-vdz.raw"), "of an earlier run"));
   std::filesystem::create_directory_symlink(host_.path(), Incoming("link"));
   ASSERT_THAT(Run(request), IsOk());
-  EXPECT_THAT(Tree(Published()), ElementsAre("disk-vda.raw", "disk-vda.raw.sha256", "domain.xml", "manifest.json"));
+  EXPECT_THAT(Tree(Published()),
+              ElementsAre("disk-vda.raw", "disk-vda.raw.sha256", "domain.xml", "manifest.json"));
   EXPECT_TRUE(std::filesystem::exists(host_.path("image")));
 }
 
@@ -176,25 +183,45 @@ TEST_F(PublishTest, NothingOfTheRequestIsAPathUnchecked) {
     return Run(request);
   };
   const auto invalid = HasReason("INVALID_ARGUMENT");
-  EXPECT_THAT(run_with([](v1::Publish* p) { p->mutable_manifest()->set_backup_id("../x"); }), invalid);
-  EXPECT_THAT(run_with([](v1::Publish* p) { p->mutable_manifest()->mutable_vm()->set_uuid(".."); }), invalid);
+  EXPECT_THAT(run_with([](v1::Publish* p) { p->mutable_manifest()->set_backup_id("../x"); }),
+              invalid);
+  EXPECT_THAT(run_with([](v1::Publish* p) { p->mutable_manifest()->mutable_vm()->set_uuid(".."); }),
+              invalid);
   EXPECT_THAT(run_with([](v1::Publish* p) { p->mutable_manifest()->set_epoch(2); }), invalid);
-  EXPECT_THAT(run_with([](v1::Publish* p) { p->mutable_manifest()->mutable_repository()->set_id(kOtherId); }), invalid);
-  EXPECT_THAT(run_with([](v1::Publish* p) { p->mutable_manifest()->set_format_version(2); }), invalid);
+  EXPECT_THAT(run_with([](v1::Publish* p) {
+                p->mutable_manifest()->mutable_repository()->set_id(kOtherId);
+              }),
+              invalid);
+  EXPECT_THAT(run_with([](v1::Publish* p) { p->mutable_manifest()->set_format_version(2); }),
+              invalid);
   EXPECT_THAT(run_with([](v1::Publish* p) { p->mutable_manifest()->add_files(); }), invalid);
   for (const char* name : {"../x", "manifest.json", "disk-vda.raw", "disk-vda.raw.sha256", ""}) {
-    EXPECT_THAT(run_with([&](v1::Publish* p) { p->mutable_small_files(0)->set_file(name); }), invalid) << name;
+    EXPECT_THAT(run_with([&](v1::Publish* p) { p->mutable_small_files(0)->set_file(name); }),
+                invalid)
+        << name;
   }
   EXPECT_FALSE(IsPublished());
 }
 
+// Seen red: without BeginCommit(). In this publish there is nothing before the rename that would
+// look.
 TEST_F(PublishTest, ACancelBeforeTheRenamePublishesNothing) {
-  const v1::Request request = PublishRequest(CopyDisk());
+  CopyDisk();
+  v1::Request request = PublishRequest({});
+  request.mutable_publish()->mutable_manifest()->clear_disks();
+  request.mutable_publish()->clear_small_files();
   JobContext context(&RealClock(), [](const v1::Progress&) {});
   ASSERT_TRUE(context.Cancel());
   EXPECT_THAT(RunJob(request, &context), HasReason("CANCELLED"));
   EXPECT_FALSE(IsPublished());
   EXPECT_THAT(Run(request), IsOk());
+}
+
+TEST_F(PublishTest, ACancelAfterTheRenameComesTooLate) {
+  const v1::Request request = PublishRequest(CopyDisk());
+  JobContext context(&RealClock(), [](const v1::Progress&) {});
+  EXPECT_THAT(RunJob(request, &context), IsOk());
+  EXPECT_FALSE(context.Cancel());
 }
 
 // Seen red: with the Sync() of the disks dropped nothing failed and it was published.
@@ -205,7 +232,8 @@ TEST_F(PublishTest, AFailedFlushPublishesNothing) {
       {
         test::TrapSyscall(SYS_fsync, EIO);
         const absl::Status status = Run(request).status();
-        std::exit(ErrorReason(status) == "REPOSITORY_IO_ERROR" && test::TrappedCalls() == 1 ? 0 : 1);
+        std::exit(ErrorReason(status) == "REPOSITORY_IO_ERROR" && test::TrappedCalls() == 1 ? 0
+                                                                                            : 1);
       },
       testing::ExitedWithCode(0), "");
   EXPECT_FALSE(IsPublished());

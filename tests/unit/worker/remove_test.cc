@@ -1,12 +1,12 @@
 #include "executor/worker/remove.h"
 
+#include "tests/unit/worker/worker_fixture.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <string>
-
-#include "tests/unit/worker/worker_fixture.h"
 
 namespace vmkeep::worker {
 namespace {
@@ -47,6 +47,12 @@ TEST_F(RemoveTest, ScrubRemovesExactlyOneBackup) {
   EXPECT_FALSE(exists(Published()));
   EXPECT_TRUE(exists(other + "/manifest.json"));
   EXPECT_THAT(Tree(root_.path("vmkeep/.scrub")), IsEmpty());
+}
+
+TEST_F(RemoveTest, ScrubOfTheLastBackupLeavesNoFolderOfTheVm) {
+  ASSERT_THAT(MakeBackup(), IsOk());
+  ASSERT_THAT(Run(ScrubRequest()), IsOk());
+  EXPECT_FALSE(exists(root_.path("vmkeep/") + kVm));
 }
 
 TEST_F(RemoveTest, ScrubAgainIsSuccessAndSaysSo) {
@@ -100,7 +106,8 @@ TEST_F(RemoveTest, WhatAKilledScrubLeftIsRemovedByTheNext) {
 }
 
 TEST_F(RemoveTest, ScrubTakesUuidsOnly) {
-  for (const char* id : {"", "..", ".incoming", ".scrub", "*", "01890a5d-ac96-774b-bcce-b302099a8057/.."}) {
+  for (const char* id :
+       {"", "..", ".incoming", ".scrub", "*", "01890a5d-ac96-774b-bcce-b302099a8057/.."}) {
     EXPECT_THAT(Run(ScrubRequest(id, kBackup)), HasReason("INVALID_ARGUMENT")) << id;
     EXPECT_THAT(Run(ScrubRequest(kVm, id)), HasReason("INVALID_ARGUMENT")) << id;
   }

@@ -1,5 +1,12 @@
 #include "executor/worker/repository.h"
 
+#include "common/error.h"
+#include "common/fs/errors.h"
+#include "executor/worker/errors.h"
+#include "tests/support/fail_syscall.h"
+#include "tests/support/scoped_mount.h"
+#include "tests/unit/worker/worker_fixture.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
@@ -13,12 +20,6 @@
 #include <string>
 #include <thread>
 #include <vector>
-
-#include "common/error.h"
-#include "common/fs/errors.h"
-#include "executor/worker/errors.h"
-#include "tests/support/fail_syscall.h"
-#include "tests/unit/worker/worker_fixture.h"
 
 namespace vmkeep::worker {
 namespace {
@@ -54,13 +55,15 @@ class RepositoryTest : public WorkerTest {
   }
 };
 
-// Seen red: with RepositoryRoot::Open() not reading the marker, each of them made folders in the empty mount.
+// Seen red: with RepositoryRoot::Open() not reading the marker, each of them made folders in the
+// empty mount.
 TEST_F(RepositoryTest, WithoutAMarkerNoJobWritesAByte) {
   test::TempDir empty;
   v1::Repository repository = Repository();
   repository.set_root(empty.path());
   for (const v1::Request& job : EveryJob(repository)) {
-    EXPECT_THAT(Run(job), AllOf(StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("mount the repository")),
+    EXPECT_THAT(Run(job), AllOf(StatusIs(absl::StatusCode::kFailedPrecondition,
+                                         HasSubstr("mount the repository")),
                                 HasReason("REPOSITORY_MARKER_ABSENT")))
         << job.DebugString();
   }
@@ -72,7 +75,8 @@ TEST_F(RepositoryTest, WithAnotherMarkerNoJobWritesAByte) {
   v1::Repository repository = Repository();
   repository.set_id(kOtherId);
   for (const v1::Request& job : EveryJob(repository)) {
-    EXPECT_THAT(Run(job), AllOf(StatusIs(absl::StatusCode::kFailedPrecondition), HasReason("REPOSITORY_MISMATCH")))
+    EXPECT_THAT(Run(job), AllOf(StatusIs(absl::StatusCode::kFailedPrecondition),
+                                HasReason("REPOSITORY_MISMATCH")))
         << job.DebugString();
   }
   EXPECT_EQ(Tree(root_.path()), before);
@@ -93,19 +97,22 @@ TEST_F(RepositoryTest, WithoutAnIdOnlyAProbeIsAllowed) {
 TEST_F(RepositoryTest, AMissingFolderIsNoMount) {
   v1::Request request;
   request.mutable_probe()->mutable_repository()->set_root(host_.path("nowhere"));
-  EXPECT_THAT(Run(request), AllOf(StatusIs(absl::StatusCode::kFailedPrecondition), HasReason("REPOSITORY_NOT_MOUNTED")));
+  EXPECT_THAT(Run(request), AllOf(StatusIs(absl::StatusCode::kFailedPrecondition),
+                                  HasReason("REPOSITORY_NOT_MOUNTED")));
   request.mutable_probe()->mutable_repository()->set_root("relative/path");
   EXPECT_THAT(Run(request), HasReason("INVALID_ARGUMENT"));
 }
 
 TEST_F(RepositoryTest, AMarkerThatIsNoMarkerIsSaidToBeBroken) {
-  for (const char* text : {"", "x", "{}", "{\"format_version\":1}", "{\"format_version\":1,\"id\":\"../..\"}",
-                           "{\"format_version\":2,\"id\":\"99999999-8888-4777-8666-555555555555\"}"}) {
+  for (const char* text :
+       {"", "x", "{}", "{\"format_version\":1}", "{\"format_version\":1,\"id\":\"../..\"}",
+        "{\"format_version\":2,\"id\":\"99999999-8888-4777-8666-555555555555\"}"}) {
     std::filesystem::remove(root_.path(kMarker));
     ASSERT_TRUE(test::WriteFile(root_.path(kMarker), text));
     v1::Request request;
     *request.mutable_probe()->mutable_repository() = Repository();
-    EXPECT_THAT(Run(request), AllOf(StatusIs(absl::StatusCode::kDataLoss), HasReason("REPOSITORY_MARKER_INVALID")))
+    EXPECT_THAT(Run(request), AllOf(StatusIs(absl::StatusCode::kDataLoss),
+                                    HasReason("REPOSITORY_MARKER_INVALID")))
         << text;
   }
 }
@@ -150,7 +157,8 @@ TEST_F(RepositoryTest, AFailedFlushOfTheProbeIsAnIllRepository) {
         v1::Request request;
         *request.mutable_probe()->mutable_repository() = Repository();
         const absl::Status status = Run(request).status();
-        std::exit(ErrorReason(status) == "REPOSITORY_IO_ERROR" && test::TrappedCalls() == 1 ? 0 : 1);
+        std::exit(ErrorReason(status) == "REPOSITORY_IO_ERROR" && test::TrappedCalls() == 1 ? 0
+                                                                                            : 1);
       },
       testing::ExitedWithCode(0), "");
   EXPECT_THAT(Tree(root_.path("vmkeep/.incoming")), IsEmpty());
@@ -158,7 +166,10 @@ TEST_F(RepositoryTest, AFailedFlushOfTheProbeIsAnIllRepository) {
 
 TEST_F(RepositoryTest, InitTwiceKeepsTheFirstMarker) {
   const std::string marker = test::ReadFile(root_.path(kMarker));
-  EXPECT_THAT(marker, HasSubstr("{\"format_version\":1,\"id\":\"99999999-8888-4777-8666-555555555555\",\"created\":\"2"));
+  EXPECT_THAT(
+      marker,
+      HasSubstr(
+          "{\"format_version\":1,\"id\":\"99999999-8888-4777-8666-555555555555\",\"created\":\"2"));
   v1::Request request;
   request.mutable_init_repository()->set_allow_plain_directory(true);
   *request.mutable_init_repository()->mutable_repository() = Repository();
@@ -166,7 +177,8 @@ TEST_F(RepositoryTest, InitTwiceKeepsTheFirstMarker) {
   VMKEEP_ASSERT_OK_AND_ASSIGN(const v1::Result result, Run(request));
   EXPECT_EQ(result.probe().id(), kRepositoryId);
   EXPECT_EQ(test::ReadFile(root_.path(kMarker)), marker);
-  EXPECT_THAT(Tree(root_.path()), ElementsAre(kMarker, "vmkeep", "vmkeep/.incoming", "vmkeep/.scrub"));
+  EXPECT_THAT(Tree(root_.path()),
+              ElementsAre(kMarker, "vmkeep", "vmkeep/.incoming", "vmkeep/.scrub"));
   EXPECT_EQ(StatOf(root_.path("vmkeep/.incoming")).st_mode & 0777, 0700u);
   EXPECT_EQ(StatOf(root_.path(kMarker)).st_mode & 0222, 0u);
 }
@@ -184,7 +196,8 @@ TEST_F(RepositoryTest, InitOfAPlainFolderNeedsToBeAllowed) {
   test::TempDir plain;
   v1::Request request;
   request.mutable_init_repository()->mutable_repository()->set_root(plain.path());
-  EXPECT_THAT(Run(request), AllOf(StatusIs(absl::StatusCode::kFailedPrecondition), HasReason("REPOSITORY_NOT_MOUNTED")));
+  EXPECT_THAT(Run(request), AllOf(StatusIs(absl::StatusCode::kFailedPrecondition),
+                                  HasReason("REPOSITORY_NOT_MOUNTED")));
   EXPECT_THAT(Tree(plain.path()), IsEmpty());
   // The host's own root is a mount point, and the very disk to protect.
   request.mutable_init_repository()->mutable_repository()->set_root("/");
@@ -193,11 +206,11 @@ TEST_F(RepositoryTest, InitOfAPlainFolderNeedsToBeAllowed) {
 
 TEST_F(RepositoryTest, InitOfAMountPointNeedsNoLeave) {
   test::TempDir mounted;
-  if (mount("none", mounted.path().c_str(), "tmpfs", 0, "size=1m") != 0) GTEST_SKIP() << "mount needs root";
+  const test::ScopedMount tmpfs("none", mounted.path(), "tmpfs", 0, "size=1m");
+  if (!tmpfs.mounted()) GTEST_SKIP() << "mount needs root";
   v1::Request request;
   request.mutable_init_repository()->mutable_repository()->set_root(mounted.path());
   EXPECT_THAT(Run(request), IsOk());
-  umount2(mounted.path().c_str(), MNT_DETACH);
 }
 
 TEST_F(RepositoryTest, OfManyInitsAtOnceOneMarkerWins) {
@@ -217,20 +230,21 @@ TEST_F(RepositoryTest, OfManyInitsAtOnceOneMarkerWins) {
   }
   EXPECT_EQ(ids, std::vector<std::string>(8, ids[0]));
   EXPECT_NE(ids[0], "");
-  EXPECT_THAT(Tree(plain.path()), ElementsAre(kMarker, "vmkeep", "vmkeep/.incoming", "vmkeep/.scrub"));
+  EXPECT_THAT(Tree(plain.path()),
+              ElementsAre(kMarker, "vmkeep", "vmkeep/.incoming", "vmkeep/.scrub"));
 }
 
 TEST_F(RepositoryTest, AReadOnlyMountIsSaidToBeOne) {
   test::TempDir mounted;
-  if (mount(root_.path().c_str(), mounted.path().c_str(), nullptr, MS_BIND, nullptr) != 0 ||
-      mount(nullptr, mounted.path().c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr) != 0) {
-    GTEST_SKIP() << "mount needs root";
-  }
+  const test::ScopedMount bound(root_.path(), mounted.path(), nullptr, MS_BIND, nullptr);
+  const test::ScopedMount read_only(root_.path(), mounted.path(), nullptr,
+                                    MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr);
+  if (!bound.mounted() || !read_only.mounted()) GTEST_SKIP() << "mount needs root";
   v1::Request request;
   *request.mutable_probe()->mutable_repository() = Repository();
   request.mutable_probe()->mutable_repository()->set_root(mounted.path());
-  EXPECT_THAT(Run(request), AllOf(StatusIs(absl::StatusCode::kFailedPrecondition), HasReason("REPOSITORY_NOT_WRITABLE")));
-  umount2(mounted.path().c_str(), MNT_DETACH);
+  EXPECT_THAT(Run(request), AllOf(StatusIs(absl::StatusCode::kFailedPrecondition),
+                                  HasReason("REPOSITORY_NOT_WRITABLE")));
 }
 
 TEST_F(RepositoryTest, ALinkInPlaceOfOurFolderIsNotFollowed) {
@@ -246,7 +260,9 @@ TEST_F(RepositoryTest, ALinkInPlaceOfOurFolderIsNotFollowed) {
 }
 
 TEST(ErrorsTest, ErrnosOfARepositoryHaveTheirReason) {
-  const auto reason = [](int err) { return ErrorReason(error::AtRepository(fs::error::FromErrno(err, "x", "y"), "/r")); };
+  const auto reason = [](int err) {
+    return ErrorReason(error::AtRepository(fs::error::FromErrno(err, "x", "y"), "/r"));
+  };
   EXPECT_EQ(reason(ENOSPC), "REPOSITORY_FULL");
   EXPECT_EQ(reason(EDQUOT), "REPOSITORY_FULL");
   EXPECT_EQ(reason(EROFS), "REPOSITORY_NOT_WRITABLE");
@@ -254,15 +270,18 @@ TEST(ErrorsTest, ErrnosOfARepositoryHaveTheirReason) {
   EXPECT_EQ(reason(ELOOP), "REPOSITORY_TAMPERED");
   EXPECT_EQ(reason(EIO), "REPOSITORY_IO_ERROR");
   EXPECT_EQ(reason(ESTALE), "REPOSITORY_IO_ERROR");
-  EXPECT_EQ(ErrorReason(error::AtRepository(error::SourceReadError("/s", 5, EIO), "/r")), "SOURCE_READ_ERROR");
+  EXPECT_EQ(ErrorReason(error::AtRepository(error::SourceReadError("/s", 5, EIO), "/r")),
+            "SOURCE_READ_ERROR");
   EXPECT_EQ(ErrorReason(error::AtRepository(error::Cancelled(), "/r")), "CANCELLED");
 }
 
 TEST(IncomingNameTest, IsATaskAndAnEpoch) {
   const std::string task = kTask;
-  for (const std::string& name : {task + ".1", task + ".9223372036854775807"}) EXPECT_TRUE(IsIncomingName(name)) << name;
-  for (const std::string& name : {std::string(), task, task + ".", task + ".0", task + ".-1", task + ".1/..",
-                                  task + ".x", "../" + task + ".1", task + ".12345678901234567890"}) {
+  for (const std::string& name : {task + ".1", task + ".9223372036854775807"})
+    EXPECT_TRUE(IsIncomingName(name)) << name;
+  for (const std::string& name :
+       {std::string(), task, task + ".", task + ".0", task + ".-1", task + ".1/..", task + ".x",
+        "../" + task + ".1", task + ".12345678901234567890"}) {
     EXPECT_FALSE(IsIncomingName(name)) << name;
   }
 }

@@ -1,6 +1,13 @@
 #ifndef VMKEEP_TESTS_UNIT_WORKER_WORKER_FIXTURE_H_
 #define VMKEEP_TESTS_UNIT_WORKER_WORKER_FIXTURE_H_
 
+#include "common/clock.h"
+#include "executor/worker/job_context.h"
+#include "executor/worker/jobs.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+#include "vmkeep/worker/v1/worker.pb.h"
+
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
@@ -12,13 +19,6 @@
 #include <random>
 #include <string>
 #include <vector>
-
-#include "common/clock.h"
-#include "executor/worker/job_context.h"
-#include "executor/worker/jobs.h"
-#include "tests/support/status_matchers.h"
-#include "tests/support/temp_dir.h"
-#include "vmkeep/worker/v1/worker.pb.h"
 
 namespace vmkeep::worker {
 
@@ -34,7 +34,9 @@ class RestlessClock final : public Clock {
  public:
   absl::Time Now() override { return RealClock().Now(); }
   absl::Duration Monotonic() override { return absl::Seconds(++seconds_); }
-  bool WaitUntil(absl::Duration, const std::stop_token& stop) override { return !stop.stop_requested(); }
+  bool WaitUntil(absl::Duration, const std::stop_token& stop) override {
+    return !stop.stop_requested();
+  }
 
  private:
   std::atomic<int64_t> seconds_ = 0;
@@ -62,7 +64,8 @@ class WorkerTest : public testing::Test {
     return RunJob(request, &context);
   }
 
-  v1::Request CopyRequest(const std::string& source, const std::string& file = "disk-vda.raw") const {
+  v1::Request CopyRequest(const std::string& source,
+                          const std::string& file = "disk-vda.raw") const {
     v1::Request request;
     v1::Copy* copy = request.mutable_copy();
     *copy->mutable_repository() = Repository();
@@ -130,7 +133,7 @@ class WorkerTest : public testing::Test {
   }
 
   static struct stat StatOf(const std::string& path) {
-    struct stat found {};
+    struct stat found{};
     EXPECT_EQ(lstat(path.c_str(), &found), 0) << path;
     return found;
   }

@@ -1,0 +1,139 @@
+#include "controller/inventory/inventory.h"
+
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "controller/domain/errors.h"
+#include "controller/inventory/inventory_memory.h"
+
+#include <utility>
+
+namespace vmkeep::controller {
+namespace {
+
+using Records = std::vector<BackupRecord>;
+
+absl::StatusOr<std::optional<HostRecord>> FindHost(StoreView& view, const HostId& id) {
+  VMKEEP_ASSIGN_OR_RETURN(std::vector<HostRecord> hosts, view.ListHosts());
+  for (HostRecord& host : hosts) {
+    if (host.id == id) return std::move(host);
+  }
+  return std::nullopt;
+}
+
+// The host as pinned by what answered its Hello.
+absl::StatusOr<HostRecord> Pin(StoreView& view, const HostRecord& seen) {
+  VMKEEP_ASSIGN_OR_RETURN(const std::vector<HostRecord> hosts, view.ListHosts());
+  const HostRecord* known = nullptr;
+  for (const HostRecord& host : hosts) {
+    if (host.id == seen.id) {
+      known = &host;
+    } else if (host.executor_id == seen.executor_id) {
+      return error::ExecutorTaken(seen.executor_id, host.id);
+    }
+  }
+  if (known == nullptr) return error::HostNotFound(seen.id);
+  if (!known->executor_id.empty() && known->executor_id != seen.executor_id) {
+    return error::HostChanged(seen.id, known->executor_id, seen.executor_id);
+  }
+  HostRecord pinned = seen;
+  pinned.address = known->address;
+  pinned.acknowledged_sequence = known->acknowledged_sequence;
+  return pinned;
+}
+
+}  // namespace
+
+Inventory::Inventory(BackupStore& store, Clock& clock)
+    : store_(store), memory_(std::make_shared<InventoryMemory>(clock)) {}
+
+absl::Status Inventory::Load() {
+  return ReadAndWait(store_, [this](StoreView& view) -> absl::Status {
+    VMKEEP_ASSIGN_OR_RETURN(std::vector<HostRecord> hosts, view.ListHosts());
+    VMKEEP_ASSIGN_OR_RETURN(const std::vector<VmRecord> vms, view.ListVms());
+    VMKEEP_ASSIGN_OR_RETURN(const std::vector<RepositoryRecord> repositories,
+                            view.ListRepositories());
+    memory_->Load(std::move(hosts), vms, repositories);
+    return absl::OkStatus();
+  });
+}
+
+void Inventory::RegisterHost(HostId id, std::string address,
+                             std::function<void(absl::StatusOr<HostView>)> done) {
+  const auto host = std::make_shared<HostRecord>();
+  store_.Commit(
+      [host, id = std::move(id),
+       address = std::move(address)](StoreTransaction& transaction) -> absl::StatusOr<Records> {
+        VMKEEP_ASSIGN_OR_RETURN(std::optional<HostRecord> known, FindHost(transaction, id));
+        const bool same = known && known->address == address;
+        *host = known.value_or(HostRecord());
+        host->id = id;
+        host->address = address;
+        if (!same) VMKEEP_RETURN_IF_ERROR(transaction.PutHost(*host));
+        return Records();
+      },
+      [host, memory = memory_, done = std::move(done)](const absl::StatusOr<Records>& committed) {
+        if (!committed.ok()) return done(committed.status());
+        done(memory->SetHost(*host));
+      });
+}
+
+void Inventory::RecordHello(const HostRecord& seen, std::function<void(absl::Status)> done) {
+  if (memory_->Knows(seen))
+    return done(absl::OkStatus());  // as at every reconnect: nothing to write
+  const auto pinned = std::make_shared<HostRecord>();
+  store_.Commit(
+      [pinned, seen](StoreTransaction& transaction) -> absl::StatusOr<Records> {
+        VMKEEP_ASSIGN_OR_RETURN(*pinned, Pin(transaction, seen));
+        VMKEEP_RETURN_IF_ERROR(transaction.PutHost(*pinned));
+        return Records();
+      },
+      [pinned, memory = memory_, done = std::move(done)](const absl::StatusOr<Records>& committed) {
+        if (committed.ok()) memory->SetHost(*pinned);
+        done(committed.status());
+      });
+}
+
+void Inventory::SetAvailability(const HostId& id, Availability availability,
+                                absl::string_view message) {
+  memory_->SetAvailability(id, availability, message);
+}
+
+void Inventory::RecordInventory(const HostId& id, std::vector<VmRecord> vms,
+                                std::vector<RepositoryRecord> repositories) {
+  if (!memory_->SetInventory(id, std::move(vms), std::move(repositories))) return;
+  store_.Commit(
+      [memory = memory_, id](StoreTransaction& transaction) -> absl::StatusOr<Records> {
+        // As it is known by now: a later report may have overtaken this commit.
+        VMKEEP_RETURN_IF_ERROR(transaction.PutVms(id, memory->VmsOf(id)));
+        VMKEEP_RETURN_IF_ERROR(transaction.PutRepositories(id, memory->ListRepositories(id)));
+        return Records();
+      },
+      [memory = memory_, id](const absl::StatusOr<Records>& committed) {
+        if (committed.ok()) return;
+        log::Warning("inventory_not_stored",
+                     {{"host", id}, {"error", committed.status().message()}});
+        memory->SetUnwritten(id);  // with the next report
+      });
+}
+
+void Inventory::RecordAcknowledged(const HostId& id, int64_t sequence) {
+  memory_->SetAcknowledged(id, sequence);
+}
+
+std::optional<HostView> Inventory::GetHost(absl::string_view id) const {
+  return memory_->GetHost(id);
+}
+std::vector<HostView> Inventory::ListHosts() const { return memory_->ListHosts(); }
+std::vector<ResolvedVm> Inventory::ListVms() const { return memory_->ListVms(); }
+std::vector<RepositoryRecord> Inventory::ListRepositories(absl::string_view host_id) const {
+  return memory_->ListRepositories(host_id);
+}
+std::vector<RepositoryRecord> Inventory::ListAllRepositories() const {
+  return memory_->ListAllRepositories();
+}
+absl::StatusOr<ResolvedVm> Inventory::ResolveVm(absl::string_view spelling) const {
+  return memory_->ResolveVm(spelling);
+}
+void Inventory::OnChange(std::function<void()> changed) { memory_->OnChange(std::move(changed)); }
+
+}  // namespace vmkeep::controller

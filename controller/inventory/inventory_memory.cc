@@ -1,0 +1,160 @@
+#include "controller/inventory/inventory_memory.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace vmkeep::controller {
+namespace {
+
+// What is durable of them: sizes and probe times change all the time and are known again soon after
+// a start.
+std::vector<VmRecord> WithoutSizes(std::vector<VmRecord> vms) {
+  for (VmRecord& vm : vms) {
+    if (vm.overlay) vm.overlay->bytes = 0;
+  }
+  return vms;
+}
+std::vector<RepositoryRecord> WithoutSizes(std::vector<RepositoryRecord> repositories) {
+  for (RepositoryRecord& repository : repositories) {
+    repository.free_bytes = 0;
+    repository.probe_time = {};
+  }
+  return repositories;
+}
+
+}  // namespace
+
+void InventoryMemory::Load(std::vector<HostRecord> hosts, const std::vector<VmRecord>& vms,
+                           const std::vector<RepositoryRecord>& repositories) {
+  std::map<HostId, std::vector<VmRecord>> vms_of;
+  for (const VmRecord& vm : vms) vms_of[vm.host_id].push_back(vm);
+  MutexLock lock(&mu_);
+  for (HostRecord& host : hosts) hosts_[host.id].record = std::move(host);
+  for (auto& [host, list] : vms_of) vms_.Replace(host, std::move(list));
+  for (const RepositoryRecord& it : repositories) repositories_[it.host_id].push_back(it);
+}
+
+HostView InventoryMemory::SetHost(const HostRecord& record) {
+  HostView view;
+  {
+    MutexLock lock(&mu_);
+    HostView& host = hosts_[record.id];
+    // Another executor counts its events anew.
+    const bool same = host.record.executor_id == record.executor_id;
+    const int64_t acknowledged = same ? host.record.acknowledged_sequence : 0;
+    host.record = record;
+    host.record.acknowledged_sequence = std::max(acknowledged, record.acknowledged_sequence);
+    view = host;
+  }
+  Changed();
+  return view;
+}
+
+bool InventoryMemory::Knows(const HostRecord& seen) const {
+  MutexLock lock(&mu_);
+  const auto host = hosts_.find(seen.id);
+  if (host == hosts_.end()) return false;
+  HostRecord same = seen;
+  same.address = host->second.record.address;
+  same.acknowledged_sequence = host->second.record.acknowledged_sequence;
+  return same == host->second.record;
+}
+
+void InventoryMemory::SetAvailability(const HostId& id, Availability availability,
+                                      absl::string_view message) {
+  {
+    MutexLock lock(&mu_);
+    const auto at = hosts_.find(id);
+    if (at == hosts_.end()) return;
+    HostView& host = at->second;
+    if (availability == Availability::kOnline) host.last_seen = clock_.Now();
+    if (host.availability == availability && host.message == message) return;
+    host.availability = availability;
+    host.message = std::string(message);
+  }
+  Changed();
+}
+
+bool InventoryMemory::SetInventory(const HostId& id, std::vector<VmRecord> vms,
+                                   std::vector<RepositoryRecord> repositories) {
+  bool write = false;
+  {
+    MutexLock lock(&mu_);
+    if (!hosts_.contains(id)) return false;
+    const std::vector<VmRecord> vms_before = vms_.OfHost(id);
+    vms_.Replace(id, std::move(vms));
+    for (RepositoryRecord& repository : repositories) repository.host_id = id;
+    std::stable_sort(
+        repositories.begin(), repositories.end(),
+        [](const RepositoryRecord& a, const RepositoryRecord& b) { return a.slot < b.slot; });
+    // A slot that the host names twice counts once.
+    repositories.erase(std::unique(repositories.begin(), repositories.end(),
+                                   [](const RepositoryRecord& a, const RepositoryRecord& b) {
+                                     return a.slot == b.slot;
+                                   }),
+                       repositories.end());
+    const std::vector<RepositoryRecord> before =
+        std::exchange(repositories_[id], std::move(repositories));
+    write = unwritten_.erase(id) > 0 || WithoutSizes(vms_before) != WithoutSizes(vms_.OfHost(id)) ||
+            WithoutSizes(before) != WithoutSizes(repositories_[id]);
+  }
+  Changed();
+  return write;
+}
+
+void InventoryMemory::SetUnwritten(const HostId& id) {
+  MutexLock lock(&mu_);
+  unwritten_.insert(id);
+}
+
+void InventoryMemory::SetAcknowledged(const HostId& id, int64_t sequence) {
+  MutexLock lock(&mu_);
+  const auto host = hosts_.find(id);
+  if (host == hosts_.end()) return;
+  int64_t& acknowledged = host->second.record.acknowledged_sequence;
+  acknowledged = std::max(acknowledged, sequence);
+}
+
+std::optional<HostView> InventoryMemory::GetHost(absl::string_view id) const {
+  MutexLock lock(&mu_);
+  const auto host = hosts_.find(HostId(id));
+  if (host == hosts_.end()) return std::nullopt;
+  return host->second;
+}
+
+std::vector<HostView> InventoryMemory::ListHosts() const {
+  std::vector<HostView> hosts;
+  MutexLock lock(&mu_);
+  for (const auto& [id, host] : hosts_) hosts.push_back(host);
+  return hosts;
+}
+
+std::vector<VmRecord> InventoryMemory::VmsOf(const HostId& id) const {
+  MutexLock lock(&mu_);
+  return vms_.OfHost(id);
+}
+
+std::vector<ResolvedVm> InventoryMemory::ListVms() const {
+  MutexLock lock(&mu_);
+  return vms_.List();
+}
+
+absl::StatusOr<ResolvedVm> InventoryMemory::ResolveVm(absl::string_view spelling) const {
+  MutexLock lock(&mu_);
+  return vms_.Resolve(spelling);
+}
+
+std::vector<RepositoryRecord> InventoryMemory::ListRepositories(absl::string_view host_id) const {
+  MutexLock lock(&mu_);
+  const auto host = repositories_.find(HostId(host_id));
+  return host == repositories_.end() ? std::vector<RepositoryRecord>() : host->second;
+}
+
+std::vector<RepositoryRecord> InventoryMemory::ListAllRepositories() const {
+  std::vector<RepositoryRecord> all;
+  MutexLock lock(&mu_);
+  for (const auto& [host, list] : repositories_) all.insert(all.end(), list.begin(), list.end());
+  return all;
+}
+
+}  // namespace vmkeep::controller

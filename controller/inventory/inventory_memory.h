@@ -1,0 +1,71 @@
+#ifndef VMKEEP_CONTROLLER_INVENTORY_INVENTORY_MEMORY_H_
+#define VMKEEP_CONTROLLER_INVENTORY_INVENTORY_MEMORY_H_
+
+#include "common/clock.h"
+#include "common/mutex.h"
+#include "controller/domain/inventory.h"
+#include "controller/inventory/inventory.h"
+#include "controller/inventory/vm_index.h"
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <vector>
+
+namespace vmkeep::controller {
+
+// What is known of hosts, VMs and repositories now: the half of Inventory that needs no store.
+// Thread-safe.
+class InventoryMemory {
+ public:
+  explicit InventoryMemory(Clock& clock) : clock_(clock) {}
+
+  void Load(std::vector<HostRecord> hosts, const std::vector<VmRecord>& vms,
+            const std::vector<RepositoryRecord>& repositories) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // The record as it was committed.
+  HostView SetHost(const HostRecord& record) ABSL_LOCKS_EXCLUDED(mu_);
+  // True when exactly this answered before.
+  bool Knows(const HostRecord& seen) const ABSL_LOCKS_EXCLUDED(mu_);
+  void SetAvailability(const HostId& id, Availability availability, absl::string_view message)
+      ABSL_LOCKS_EXCLUDED(mu_);
+  void SetAcknowledged(const HostId& id, int64_t sequence) ABSL_LOCKS_EXCLUDED(mu_);
+  // True when what is durable of it has to be written: it changed, or could not be written the last
+  // time.
+  bool SetInventory(const HostId& id, std::vector<VmRecord> vms,
+                    std::vector<RepositoryRecord> repositories) ABSL_LOCKS_EXCLUDED(mu_);
+  void SetUnwritten(const HostId& id) ABSL_LOCKS_EXCLUDED(mu_);
+
+  std::optional<HostView> GetHost(absl::string_view id) const ABSL_LOCKS_EXCLUDED(mu_);
+  std::vector<HostView> ListHosts() const ABSL_LOCKS_EXCLUDED(mu_);
+  std::vector<VmRecord> VmsOf(const HostId& id) const ABSL_LOCKS_EXCLUDED(mu_);
+  std::vector<ResolvedVm> ListVms() const ABSL_LOCKS_EXCLUDED(mu_);
+  absl::StatusOr<ResolvedVm> ResolveVm(absl::string_view spelling) const ABSL_LOCKS_EXCLUDED(mu_);
+  std::vector<RepositoryRecord> ListRepositories(absl::string_view host_id) const
+      ABSL_LOCKS_EXCLUDED(mu_);
+  std::vector<RepositoryRecord> ListAllRepositories() const ABSL_LOCKS_EXCLUDED(mu_);
+
+  void OnChange(std::function<void()> changed) { changed_ = std::move(changed); }
+
+ private:
+  void Changed() const {
+    if (changed_) changed_();
+  }
+
+  Clock& clock_;
+  std::function<void()> changed_;
+  mutable Mutex mu_;
+  std::map<HostId, HostView> hosts_ ABSL_GUARDED_BY(mu_);
+  VmIndex vms_ ABSL_GUARDED_BY(mu_);
+  std::map<HostId, std::vector<RepositoryRecord>> repositories_ ABSL_GUARDED_BY(mu_);
+  std::set<HostId> unwritten_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace vmkeep::controller
+
+#endif  // VMKEEP_CONTROLLER_INVENTORY_INVENTORY_MEMORY_H_

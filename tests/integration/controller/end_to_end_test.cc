@@ -1,0 +1,296 @@
+#include "common/channel.h"
+#include "common/clock.h"
+#include "common/process/process.h"
+#include "tests/integration/executor/executor_process.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+#include "vmkeep/v1/backup_service.grpc.pb.h"
+#include "vmkeep/v1/inventory_service.grpc.pb.h"
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include <gmock/gmock.h>
+#include <grpcpp/client_context.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+// The real vmkeep-controller, vmkeep-executor and vmkeep-worker on the simulated hypervisor: what a
+// client of the public API sees, and what then lies on the disks.
+namespace vmkeep::test {
+namespace {
+
+namespace pb = ::vmkeep::v1;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr absl::Duration kPatience = absl::Seconds(60);
+
+class EndToEndTest : public ::testing::Test {
+ protected:
+  EndToEndTest() {
+    executor_.Start();
+    StartController();
+    RegisterHost();
+  }
+
+  std::vector<std::string> ControllerArgv() const {
+    return {absl::StrCat(VMKEEP_BIN, "/vmkeep-controller"), "--listen=" + Address(),
+            "--state_dir=" + folder_.path("state")};
+  }
+  std::string Address() const { return "unix:" + folder_.path("controller.sock"); }
+
+  void StartController() {
+    auto spawned = process::Spawn({.argv = ControllerArgv(), .with_stdin = false});
+    ASSERT_THAT(spawned, IsOk());
+    controller_ = *std::move(spawned);
+    const auto channel = Dial(Address(), {});
+    ASSERT_THAT(channel, IsOk());
+    ASSERT_TRUE((*channel)->WaitForConnected(std::chrono::system_clock::now() +
+                                             absl::ToChronoSeconds(kPatience)));
+    backups_ = pb::BackupService::NewStub(*channel);
+    inventory_ = pb::InventoryService::NewStub(*channel);
+  }
+  void KillController() {
+    controller_->Kill();
+    ASSERT_TRUE(controller_->Wait(kPatience).has_value());
+  }
+
+  static void SetDeadline(grpc::ClientContext& context) {
+    context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoSeconds(kPatience));
+  }
+
+  void RegisterHost() {
+    grpc::ClientContext context;
+    SetDeadline(context);
+    pb::RegisterHostRequest request;
+    request.set_id("kvm-1");
+    request.set_address(executor_.address());
+    pb::Host host;
+    const grpc::Status status = inventory_->RegisterHost(&context, request, &host);
+    ASSERT_TRUE(status.ok()) << status.error_message();
+    AwaitOnline();
+  }
+  void AwaitOnline() {
+    const absl::Duration until = RealClock().Monotonic() + kPatience;
+    pb::Host host;
+    do {
+      grpc::ClientContext context;
+      SetDeadline(context);
+      pb::GetHostRequest request;
+      request.set_id("kvm-1");
+      ASSERT_TRUE(inventory_->GetHost(&context, request, &host).ok());
+      (void)RealClock().WaitFor(absl::Milliseconds(10), {});
+    } while (host.availability() != pb::Host::ONLINE && RealClock().Monotonic() < until);
+    ASSERT_EQ(host.availability(), pb::Host::ONLINE) << host.message();
+  }
+
+  pb::Backup Create(const std::string& name) {
+    grpc::ClientContext context;
+    SetDeadline(context);
+    pb::CreateBackupRequest request;
+    request.set_vm_id(kVmName);
+    request.set_name(name);
+    request.set_repository(1);
+    pb::Backup backup;
+    const grpc::Status status = backups_->CreateBackup(&context, request, &backup);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return backup;
+  }
+  void Scrub(const std::string& id) {
+    grpc::ClientContext context;
+    SetDeadline(context);
+    pb::UpdateBackupRequest request;
+    request.set_id(id);
+    request.set_state(pb::Backup::SCRUB);
+    pb::Backup backup;
+    const grpc::Status status = backups_->UpdateBackup(&context, request, &backup);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+  }
+  pb::Backup Await(const std::string& id, const std::function<bool(const pb::Backup&)>& good) {
+    grpc::ClientContext context;
+    SetDeadline(context);
+    pb::WatchBackupsRequest request;
+    request.mutable_filter()->add_ids(id);
+    request.mutable_filter()->set_show_closed(true);
+    const auto reader = backups_->WatchBackups(&context, request);
+    pb::WatchBackupsResponse response;
+    pb::Backup last;
+    while (reader->Read(&response)) {
+      if (!response.has_backup()) continue;
+      last = response.backup();
+      if (!good(last)) continue;
+      context.TryCancel();
+      return last;
+    }
+    ADD_FAILURE() << reader->Finish().error_message() << "; last: " << last.DebugString();
+    return last;
+  }
+  pb::Backup AwaitState(const std::string& id, pb::Backup::State state) {
+    return Await(id, [&](const pb::Backup& backup) { return backup.state() == state; });
+  }
+  pb::Backup AwaitCopying(const std::string& id) {
+    return Await(id, [](const pb::Backup& backup) {
+      return backup.progress().phase() == pb::Progress::COPYING;
+    });
+  }
+
+  exec::BackupSpec SpecOf(const pb::Backup& backup) const {
+    exec::BackupSpec spec;
+    spec.set_backup_id(backup.id());
+    spec.set_vm_uuid(backup.vm_uuid());
+    spec.set_repository(backup.repository());
+    return spec;
+  }
+  std::vector<std::string> Disks() const {
+    return {ReadFile(executor_.DiskPath("vda")), ReadFile(executor_.DiskPath("vdb"))};
+  }
+  bool IsPublished(const pb::Backup& backup) const {
+    return std::filesystem::exists(executor_.PublishedFolder(SpecOf(backup)));
+  }
+
+  TempDir folder_;
+  ExecutorProcess executor_;
+  std::unique_ptr<process::ChildProcess> controller_;
+  std::unique_ptr<pb::BackupService::Stub> backups_;
+  std::unique_ptr<pb::InventoryService::Stub> inventory_;
+};
+
+TEST_F(EndToEndTest, ABackupIsOnTheDiskWhenItIsRunningAndGoneWhenItIsClosed) {
+  const std::vector<std::string> disks = Disks();
+  const pb::Backup running = AwaitState(Create("nightly").id(), pb::Backup::RUNNING);
+  const auto manifest = executor_.VerifyBackup(SpecOf(running), disks);
+  EXPECT_EQ(manifest.backup_id(), running.id());
+  EXPECT_EQ(manifest.name(), "nightly");
+  EXPECT_EQ(manifest.project(), "local");
+  EXPECT_EQ(manifest.host().id(), "kvm-1");
+  EXPECT_EQ(running.virtual_bytes(), 2 * (64 << 20));
+  EXPECT_TRUE(running.simulated());
+  Scrub(running.id());
+  EXPECT_EQ(AwaitState(running.id(), pb::Backup::CLOSED).scrub_level(), "REMOVED");
+  EXPECT_FALSE(IsPublished(running));
+  EXPECT_THAT(executor_.Leftovers(), IsEmpty());
+}
+
+TEST_F(EndToEndTest, ACancelledBackupLeavesNothingBehind) {
+  executor_.SetGate("disk-vdb");
+  const pb::Backup created = Create("nightly");
+  const pb::Backup building = AwaitCopying(created.id());
+  Scrub(created.id());
+  AwaitState(created.id(), pb::Backup::CLOSED);
+  EXPECT_FALSE(IsPublished(building));
+  EXPECT_THAT(executor_.Leftovers(), IsEmpty());
+}
+
+TEST_F(EndToEndTest, AKilledControllerFindsItsBackupWhereTheHostHasIt) {
+  const std::vector<std::string> disks = Disks();
+  executor_.SetGate("disk-vdb");
+  const pb::Backup created = Create("nightly");
+  AwaitCopying(created.id());
+  KillController();
+  StartController();
+  AwaitOnline();
+  executor_.SetGate("");
+  const pb::Backup running = AwaitState(created.id(), pb::Backup::RUNNING);
+  EXPECT_EQ(running.epoch(), 1) << "the host carried on alone";
+  executor_.VerifyBackup(SpecOf(running), disks);
+}
+
+TEST_F(EndToEndTest, ABackupThatEndsWhileNoControllerIsThereIsHeardOfLater) {
+  executor_.SetGate("disk-vdb");
+  const pb::Backup created = Create("nightly");
+  const pb::Backup building = AwaitCopying(created.id());
+  KillController();
+  executor_.SetGate("");
+  const absl::Duration until = RealClock().Monotonic() + kPatience;
+  while (!IsPublished(building) && RealClock().Monotonic() < until) {
+    (void)RealClock().WaitFor(absl::Milliseconds(10), {});
+  }
+  ASSERT_TRUE(IsPublished(building));
+  StartController();
+  EXPECT_EQ(AwaitState(created.id(), pb::Backup::RUNNING).epoch(), 1);
+}
+
+TEST_F(EndToEndTest, AKilledExecutorLeavesNoHalfBackupAndTheRecordEndsTrue) {
+  const std::vector<std::string> disks = Disks();
+  executor_.SetGate("disk-vdb");
+  const pb::Backup created = Create("nightly");
+  AwaitCopying(created.id());
+  executor_.Kill();
+  Await(created.id(), [](const pb::Backup& backup) {
+    return backup.conditions_size() > 0 && backup.conditions(0).type() == "HOST_UNREACHABLE";
+  });
+  executor_.SetGate("");
+  executor_.Start();
+  const pb::Backup ended = Await(created.id(), [](const pb::Backup& backup) {
+    return backup.state() == pb::Backup::RUNNING || backup.state() == pb::Backup::UNRESOURCED;
+  });
+  EXPECT_THAT(executor_.Leftovers(), IsEmpty());
+  if (ended.state() == pb::Backup::RUNNING) {
+    executor_.VerifyBackup(SpecOf(ended), disks);
+  } else {
+    EXPECT_TRUE(ended.failure().retryable()) << ended.failure().message();
+    EXPECT_FALSE(IsPublished(ended));
+  }
+  Scrub(created.id());
+  AwaitState(created.id(), pb::Backup::CLOSED);
+  EXPECT_FALSE(IsPublished(ended));
+}
+
+TEST_F(EndToEndTest, ASecondControllerIsKeptOut) {
+  std::vector<std::string> argv = ControllerArgv();
+  argv[1] = "--listen=unix:" + folder_.path("second.sock");
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const process::RunResult second, process::RunToEnd(argv, kPatience));
+  EXPECT_EQ(second.exit_status.code, 1);
+  EXPECT_THAT(second.err, HasSubstr(folder_.path("state")));
+  EXPECT_EQ(AwaitState(Create("nightly").id(), pb::Backup::RUNNING).epoch(), 1);
+}
+
+TEST_F(EndToEndTest, ATermSignalDrainsAndTheWorkGoesOn) {
+  executor_.SetGate("disk-vdb");
+  const pb::Backup created = Create("nightly");
+  AwaitCopying(created.id());
+  grpc::ClientContext context;
+  SetDeadline(context);
+  const auto reader = backups_->WatchBackups(&context, {});
+  pb::WatchBackupsResponse response;
+  ASSERT_TRUE(reader->Read(&response));
+  ASSERT_EQ(::kill(controller_->id().pid, SIGTERM), 0);
+  while (reader->Read(&response)) {
+  }
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_FALSE(response.resume_token().empty());
+  const auto exit = controller_->Wait(kPatience);
+  ASSERT_TRUE(exit.has_value());
+  EXPECT_TRUE(exit->ok()) << exit->ToString();
+  executor_.SetGate("");
+  StartController();
+  EXPECT_EQ(AwaitState(created.id(), pb::Backup::RUNNING).epoch(), 1);
+}
+
+TEST_F(EndToEndTest, FlagsThatMakeNoSenseAreSaid) {
+  const std::vector<std::pair<std::string, std::string>> wrong = {
+      {"--tasks_per_host=0", "tasks_per_host"},
+      {"--state_dir=relative", "state_dir"},
+      {"--log_level=loud", "log_level"},
+      {"--listen=0.0.0.0:4711", "TLS"},
+      {"--tls_ca=/nowhere", "all three"}};
+  for (const auto& [flag, said] : wrong) {
+    VMKEEP_ASSERT_OK_AND_ASSIGN(const process::RunResult ran,
+                                process::RunToEnd({absl::StrCat(VMKEEP_BIN, "/vmkeep-controller"),
+                                                   "--listen=unix:" + folder_.path("x.sock"),
+                                                   "--state_dir=" + folder_.path("other"), flag},
+                                                  kPatience));
+    EXPECT_EQ(ran.exit_status.code, 1) << flag;
+    EXPECT_THAT(ran.err, HasSubstr(said)) << flag;
+  }
+}
+
+}  // namespace
+}  // namespace vmkeep::test

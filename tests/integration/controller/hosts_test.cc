@@ -1,0 +1,182 @@
+#include "tests/integration/controller/controller_fixture.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace vmkeep::test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+class HostsTest : public ControllerTest {
+ protected:
+  template <typename Response, typename Request, typename Method>
+  absl::StatusOr<Response> Call(Method method, const Request& request) {
+    return Do<Response>([&](auto* context, auto* response) {
+      return (inventory_.get()->*method)(context, request, response);
+    });
+  }
+  pb::Host HostNow(const std::string& id) {
+    pb::GetHostRequest request;
+    request.set_id(id);
+    return *Call<pb::Host>(&pb::InventoryService::Stub::GetHost, request);
+  }
+};
+
+TEST_F(HostsTest, ARegisteredHostIsReachedAndKnown) {
+  AddHost("kvm-1", {"web-1"});
+  const pb::Host host = HostNow("kvm-1");
+  EXPECT_EQ(host.executor_id(), "executor-of-kvm-1");
+  EXPECT_EQ(host.hypervisor(), "sim");
+  EXPECT_TRUE(host.simulated());
+  EXPECT_TRUE(host.has_last_seen_time());
+  // Repeating it changes nothing.
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Host again, Register("kvm-1", "unix:/fake/kvm-1"));
+  EXPECT_EQ(again.executor_id(), "executor-of-kvm-1");
+}
+
+TEST_F(HostsTest, AnAddressThatIsNotSafeIsRefused) {
+  EXPECT_THAT(
+      Register("kvm-9", "10.0.0.9:7000"),
+      AllOf(StatusIs(absl::StatusCode::kFailedPrecondition), HasReason("INSECURE_LISTENER")));
+  EXPECT_THAT(Register("kvm-9", "nonsense"), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(Register("KVM 9", ""), StatusIs(absl::StatusCode::kInvalidArgument,
+                                              AllOf(HasSubstr("id"), HasSubstr("address"))));
+  pb::GetHostRequest request;
+  request.set_id("kvm-9");
+  EXPECT_THAT(Call<pb::Host>(&pb::InventoryService::Stub::GetHost, request),
+              HasReason("HOST_NOT_FOUND"));
+}
+
+TEST_F(HostsTest, AHostThatNeverAnsweredSaysWhy) {
+  EXPECT_THAT(Register("kvm-1", "unix:/fake/kvm-1"), IsOk());
+  AwaitHost("kvm-1", pb::Host::UNREACHABLE);
+  EXPECT_THAT(HostNow("kvm-1").message(), HasSubstr("nobody listens"));
+}
+
+TEST_F(HostsTest, ANewAddressIsDialledAndTheExecutorStaysPinned) {
+  AddHost("kvm-1");
+  const auto executor = host("kvm-1").shared_from_this();
+  Replace("kvm-1b", executor);
+  EXPECT_THAT(Register("kvm-1", "unix:/fake/kvm-1b"), IsOk());
+  const int before = executor->connections();
+  AwaitTrue([&] { return executor->connections() >= before; }, "dialled");
+  AwaitHost("kvm-1", pb::Host::ONLINE);
+  EXPECT_EQ(HostNow("kvm-1").address(), "unix:/fake/kvm-1b");
+}
+
+TEST_F(HostsTest, AnotherExecutorAtTheAddressIsRefusedUntilThePinnedOneIsBack) {
+  AddHost("kvm-1", {"web-1"});
+  host("kvm-1").SetExecutorId("somebody-else");
+  host("kvm-1").BreakStream();
+  AwaitHost("kvm-1", pb::Host::REFUSED);
+  EXPECT_THAT(HostNow("kvm-1").message(), HasSubstr("somebody-else"));
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup created, Create("web-1", "nightly"));
+  AwaitCondition(created.id(), "HOST_UNREACHABLE");
+  EXPECT_EQ(host("kvm-1").accepted(), 0);
+  host("kvm-1").SetExecutorId("executor-of-kvm-1");
+  AwaitState(created.id(), pb::Backup::RUNNING);
+}
+
+TEST_F(HostsTest, AStreamWithoutASignOfLifeIsDead) {
+  links_.silence = absl::Milliseconds(150);
+  StopController();
+  StartController();
+  AddHost("kvm-1");
+  host("kvm-1").SetSilent(true);
+  const int before = host("kvm-1").connections();
+  AwaitTrue([&] { return host("kvm-1").connections() >= before + 2; }, "dialled again");
+  AwaitHost("kvm-1", pb::Host::UNREACHABLE);
+  EXPECT_THAT(HostNow("kvm-1").message(), HasSubstr("no sign of life"));
+}
+
+TEST_F(HostsTest, VmsComeInPagesWithTheBackupThatIsUnderWay) {
+  std::vector<std::string> names;
+  for (int i = 0; i < 7; ++i) names.push_back(absl::StrCat("vm-", i));
+  AddHost("kvm-1", names).FinishAtOnce(false);
+  AddHost("kvm-2", {"other"});
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup backup, Create("vm-3", "nightly"));
+  pb::ListVmsRequest request;
+  request.add_host_ids("kvm-1");
+  request.set_page_size(3);
+  std::vector<int> sizes;
+  int under_way = 0;
+  do {
+    VMKEEP_ASSERT_OK_AND_ASSIGN(
+        const auto page, Call<pb::ListVmsResponse>(&pb::InventoryService::Stub::ListVms, request));
+    sizes.push_back(page.vms_size());
+    for (const pb::Vm& vm : page.vms()) {
+      EXPECT_EQ(vm.host_id(), "kvm-1");
+      EXPECT_EQ(vm.unfinished_backup_id(), vm.name() == "vm-3" ? backup.id() : "");
+      under_way += vm.unfinished_backup_id().empty() ? 0 : 1;
+    }
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty() && sizes.size() < 9);
+  EXPECT_THAT(sizes, ElementsAre(3, 3, 1));
+  EXPECT_EQ(under_way, 1);
+  pb::ListVmsRequest other;
+  other.set_page_size(3);
+  const auto first = Call<pb::ListVmsResponse>(&pb::InventoryService::Stub::ListVms, other);
+  other.set_page_token(first->next_page_token());
+  other.add_host_ids("kvm-2");
+  EXPECT_THAT(Call<pb::ListVmsResponse>(&pb::InventoryService::Stub::ListVms, other),
+              HasReason("BAD_PAGE_TOKEN"));
+}
+
+TEST_F(HostsTest, HostsComeInPages) {
+  for (int i = 0; i < 5; ++i) AddHost(absl::StrCat("kvm-", i));
+  pb::ListHostsRequest request;
+  request.set_page_size(3);
+  VMKEEP_ASSERT_OK_AND_ASSIGN(
+      auto page, Call<pb::ListHostsResponse>(&pb::InventoryService::Stub::ListHosts, request));
+  EXPECT_THAT(page.hosts(), SizeIs(3));
+  request.set_page_token(page.next_page_token());
+  VMKEEP_ASSERT_OK_AND_ASSIGN(
+      page, Call<pb::ListHostsResponse>(&pb::InventoryService::Stub::ListHosts, request));
+  EXPECT_THAT(page.hosts(), SizeIs(2));
+  EXPECT_EQ(page.hosts(1).id(), "kvm-4");
+  EXPECT_EQ(page.next_page_token(), "");
+}
+
+TEST_F(HostsTest, ReservedBytesAreThoseOfBackupsUnderWay) {
+  AddHost("kvm-1", {"web-1"});
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup first, Create("web-1", "first"));
+  AwaitState(first.id(), pb::Backup::RUNNING);
+  host("kvm-1").FinishAtOnce(false);
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup second, Create("web-1", "second"));
+  AwaitState(second.id(), pb::Backup::BUILDING);
+  const pb::ListRepositoriesRequest request;
+  VMKEEP_ASSERT_OK_AND_ASSIGN(
+      const auto all,
+      Call<pb::ListRepositoriesResponse>(&pb::InventoryService::Stub::ListRepositories, request));
+  ASSERT_THAT(all.repositories(), SizeIs(2));
+  EXPECT_EQ(all.repositories(0).reserved_bytes(), 1 << 20) << "what the VM's last backup took";
+  EXPECT_EQ(all.repositories(1).reserved_bytes(), 0);
+}
+
+TEST_F(HostsTest, InitRepositoryOfAnUnreachableHostIsUnavailable) {
+  AddHost("kvm-1");
+  host("kvm-1").SetReachable(false);
+  AwaitHost("kvm-1", pb::Host::UNREACHABLE);
+  pb::InitRepositoryRequest request;
+  request.set_host_id("kvm-1");
+  request.set_slot(1);
+  EXPECT_THAT(Call<pb::Repository>(&pb::InventoryService::Stub::InitRepository, request),
+              AllOf(StatusIs(absl::StatusCode::kUnavailable), HasReason("HOST_UNREACHABLE")));
+  request.set_host_id("nobody");
+  EXPECT_THAT(Call<pb::Repository>(&pb::InventoryService::Stub::InitRepository, request),
+              HasReason("HOST_NOT_FOUND"));
+}
+
+TEST_F(HostsTest, AVmOnTwoHostsIsRefusedUntilOneRunsIt) {
+  AddHost("kvm-1", {"web-1"});
+  AddHost("kvm-2", {"web-1"});
+  const absl::Status refused = Create("web-1", "nightly").status();
+  EXPECT_THAT(refused, HasReason("VM_AMBIGUOUS"));
+  EXPECT_THAT(std::string(refused.message()), AllOf(HasSubstr("kvm-1"), HasSubstr("kvm-2")));
+}
+
+}  // namespace
+}  // namespace vmkeep::test
