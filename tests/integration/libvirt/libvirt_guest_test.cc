@@ -89,6 +89,12 @@ class Guest {
   const std::string folder_;
 };
 
+// A file system that was frozen is clean; one that was caught in the middle has a journal to
+// replay.
+bool NeedsRecovery(const std::string& raw_ext4) {
+  return absl::StrContains(lab::Run({"dumpe2fs", "-h", raw_ext4}), "needs_recovery");
+}
+
 std::string Digest(const std::string& file) { return lab::Run({"sha256sum", file}); }
 
 class GuestTest : public ::testing::Test {
@@ -135,6 +141,9 @@ TEST_F(GuestTest, TwoBackupsInARowMissNoRecord) {
       const std::string copy = absl::StrCat(lab::NewFolder("copy"), "/", disk.target);
       std::filesystem::copy_file(disk.base, copy);
       EXPECT_EQ(Digest(disk.base), digests[disk.base]);
+      if (disk.base_format == "raw") {
+        EXPECT_FALSE(NeedsRecovery(copy)) << "it was not frozen";
+      }
       Guest::CheckRecords(copy, disk.target, acked[disk.target]);
     }
     ASSERT_THAT(lab::Finish(*hypervisor_, vm, plan), IsOk());
