@@ -90,7 +90,7 @@ App::App(const Options& options, std::unique_ptr<StateLock> lock, std::unique_pt
       env_{*hypervisor_, worker_, *journal_, RealClock(), options.tasks},
       repositories_(env_, [this] { events_.TellInventoryChanged(); }),
       tasks_(env_, events_, [this] { repositories_.Refresh(); }),
-      overlays_(env_, tasks_),
+      overlays_(env_, tasks_, [this] { events_.TellInventoryChanged(); }),
       service_(env_, events_, tasks_, repositories_) {}
 
 absl::Status App::Serve(const Options& options) {

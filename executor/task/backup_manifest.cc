@@ -1,12 +1,9 @@
 #include "executor/task/backup_manifest.h"
 
-#include "common/status_macros.h"
 #include "common/version.h"
 #include "executor/task/copy.h"
 
 #include "absl/strings/str_cat.h"
-
-#include <vector>
 
 namespace vmkeep::executor {
 namespace {
@@ -56,7 +53,7 @@ void AddDisks(const BackupData& data, manifest::Manifest& manifest) {
 }
 
 manifest::Manifest ManifestOf(const TaskRecord& record, const BackupData& data,
-                              absl::string_view hostname, const Hypervisor& hypervisor) {
+                              const Maker& maker) {
   const v1::BackupSpec& spec = record.backup;
   manifest::Manifest manifest;
   manifest.set_format_version(1);
@@ -70,9 +67,9 @@ manifest::Manifest ManifestOf(const TaskRecord& record, const BackupData& data,
   manifest.mutable_vm()->set_uuid(record.vm_uuid);
   manifest.mutable_vm()->set_name(data.vm.name);
   manifest.mutable_host()->set_id(spec.host_id());
-  manifest.mutable_host()->set_hostname(std::string(hostname));
-  manifest.set_hypervisor(hypervisor.name());
-  manifest.set_simulated(hypervisor.simulated());
+  manifest.mutable_host()->set_hostname(maker.hostname);
+  manifest.set_hypervisor(maker.hypervisor);
+  manifest.set_simulated(maker.simulated);
   manifest.set_product_version(kVersion);
   manifest.mutable_repository()->set_id(record.repository_id);
   manifest.mutable_repository()->set_slot(record.slot);
@@ -106,19 +103,16 @@ google::protobuf::Timestamp ToTimestamp(absl::Time time) {
 }
 
 absl::StatusOr<worker::v1::Publish> PublishJob(const TaskRecord& record, const BackupData& data,
-                                               absl::string_view hostname, Hypervisor& hypervisor) {
-  std::vector<Hypervisor::RestoreFile> files;
+                                               const Maker& maker) {
   for (const Disk& disk : data.vm.disks) {
-    files.push_back({disk.target, DiskFileName(disk), disk.format});
     if (!data.copies.contains(disk.target) || !data.snapshot) {
       return absl::InternalError(absl::StrCat("disk ", disk.target, " was not copied"));
     }
   }
   worker::v1::Publish job;
-  VMKEEP_ASSIGN_OR_RETURN(const std::string domain, hypervisor.RestoreXml(data.vm, files));
   job.set_incoming(record.task.ToString());
-  *job.mutable_manifest() = ManifestOf(record, data, hostname, hypervisor);
-  AddFile(job, "domain.xml", "domain", domain);
+  *job.mutable_manifest() = ManifestOf(record, data, maker);
+  AddFile(job, "domain.xml", "domain", data.restore_xml);
   AddFile(job, "domain-live.xml", "domain-live", data.vm.live_xml);
   AddFile(job, "domain-inactive.xml", "domain-inactive", data.vm.inactive_xml);
   if (!data.vm.nvram.empty()) {

@@ -12,15 +12,22 @@
 
 #include <string>
 
-// What a finished copy says of itself: in the repository and to the controller. Pure, but for the
-// hypervisor's RestoreXml.
+// What a finished copy says of itself: in the repository and to the controller. Pure.
 namespace vmkeep::executor {
 
 google::protobuf::Timestamp ToTimestamp(absl::Time time);
 
-// The publish job but for its repository: manifest and small files. Copies of all disks are there.
+// Who made the backup.
+struct Maker {
+  std::string hostname;
+  std::string hypervisor;
+  bool simulated = false;
+};
+
+// The publish job but for its repository: manifest and small files. INTERNAL when a disk was not
+// copied.
 absl::StatusOr<worker::v1::Publish> PublishJob(const TaskRecord& record, const BackupData& data,
-                                               absl::string_view hostname, Hypervisor& hypervisor);
+                                               const Maker& maker);
 
 v1::BackupResult ResultOf(const BackupData& data, const worker::v1::PublishResult& published,
                           bool simulated);

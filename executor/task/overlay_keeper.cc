@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 
 #include <memory>
+#include <utility>
 
 namespace vmkeep::executor {
 namespace {
@@ -29,8 +30,9 @@ absl::Status BringHome(const MergeContext& context, const BackupData& data) {
 
 }  // namespace
 
-OverlayKeeper::OverlayKeeper(const Environment& env, TaskManager& tasks)
-    : env_(env), tasks_(tasks) {}
+OverlayKeeper::OverlayKeeper(const Environment& env, TaskManager& tasks,
+                             std::function<void()> changed)
+    : env_(env), tasks_(tasks), changed_(std::move(changed)) {}
 
 void OverlayKeeper::Run() {
   thread_ = std::jthread([this](const std::stop_token& stop) {
@@ -73,6 +75,7 @@ void OverlayKeeper::Finish(const KnownTask& task, const std::stop_token& stop) {
     if (const absl::Status kept = env_.journal.ForgetOverlays(task.record.task); !kept.ok()) {
       log::Warning("journal not written", {{"error", kept.message()}});
     }
+    changed_();
   } else if (FirstTime(task.record.task.ToString())) {
     log::Error("ALERT: overlays of an earlier backup are not merged: look at the VM and the files",
                {{"backup", task.record.backup_id},
@@ -89,6 +92,7 @@ void OverlayKeeper::MergeUnknown(const VmSummary& vm, const std::vector<OverlayD
   const MergeContext context{env_.hypervisor, env_.clock, kMergeFor, stop};
   absl::Status status;
   for (const OverlayDisk& disk : overlays) status.Update(MergeDisk(context, disk));
+  if (status.ok()) changed_();
   // The definition of a VM that is off stays on the overlay: only a journal knows what it was.
   if (!FirstTime(FilesOf(overlays))) return;
   log::Error(

@@ -6,6 +6,7 @@
 
 #include "absl/time/time.h"
 
+#include <functional>
 #include <set>
 #include <stop_token>
 #include <string>
@@ -20,7 +21,8 @@ namespace vmkeep::executor {
 // and every few seconds; a hypervisor that does not answer is asked again.
 class OverlayKeeper {
  public:
-  OverlayKeeper(const Environment& env, TaskManager& tasks);
+  // `changed` is called when a VM came off its overlays.
+  OverlayKeeper(const Environment& env, TaskManager& tasks, std::function<void()> changed);
   ~OverlayKeeper() = default;  // waits for the merge under way to give up
 
   // One look; the thread's body. For tests.
@@ -36,6 +38,7 @@ class OverlayKeeper {
 
   const Environment& env_;
   TaskManager& tasks_;
+  const std::function<void()> changed_;
   std::set<std::string> said_;  // alerts, each once
   bool unreachable_ = false;
   std::jthread thread_;

@@ -2,6 +2,7 @@
 
 #include "common/status_macros.h"
 #include "executor/hypervisor/errors.h"
+#include "executor/task/copy.h"
 #include "executor/task/errors.h"
 #include "executor/task/host_space.h"
 #include "executor/task/worker_job.h"
@@ -12,6 +13,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 namespace vmkeep::executor {
 namespace {
@@ -72,15 +74,18 @@ absl::StatusOr<BackupData> Preflight(const Environment& env, const TaskRecord& r
   VMKEEP_ASSIGN_OR_RETURN(data.vm, env.hypervisor.Describe(record.vm_uuid));
   VMKEEP_RETURN_IF_ERROR(CheckDescription(data.vm));
   int64_t data_bytes = 0;
+  std::vector<Hypervisor::RestoreFile> files;
   for (const Disk& disk : data.vm.disks) {
+    files.push_back({disk.target, DiskFileName(disk), disk.format});
     data_bytes += disk.data_bytes;
     data.overlays.push_back({record.vm_uuid, disk.target, disk.source, disk.format,
                              OverlayPath(disk.source, record.task.id)});
   }
+  VMKEEP_ASSIGN_OR_RETURN(data.restore_xml, env.hypervisor.RestoreXml(data.vm, files));
   VMKEEP_RETURN_IF_ERROR(CheckRepository(env, record, data_bytes, stop));
   VMKEEP_RETURN_IF_ERROR(
       CheckRooms(RoomsOf(data.vm.disks, env.options.overlay_reserve_bytes), 1.0, env.free_space));
-  VMKEEP_RETURN_IF_ERROR(env.journal.PutPreflight(record.task, data.vm, data.overlays));
+  VMKEEP_RETURN_IF_ERROR(env.journal.PutPreflight(record.task, data));
   return data;
 }
 

@@ -118,8 +118,10 @@ absl::Status StepRunner::RunMerge(const std::string& target, const std::stop_tok
 absl::Status StepRunner::RunPublish(const std::stop_token& stop) {
   Enter(Progress::PUBLISHING);
   worker::v1::Request request;
-  VMKEEP_ASSIGN_OR_RETURN(*request.mutable_publish(),
-                          PublishJob(record_, data_, env_.options.hostname, env_.hypervisor));
+  VMKEEP_ASSIGN_OR_RETURN(
+      *request.mutable_publish(),
+      PublishJob(record_, data_,
+                 {env_.options.hostname, env_.hypervisor.name(), env_.hypervisor.simulated()}));
   VMKEEP_ASSIGN_OR_RETURN(*request.mutable_publish()->mutable_repository(),
                           RepositoryOf(env_.options, record_.slot, record_.repository_id));
   Backoff backoff(absl::Seconds(1), absl::Seconds(10), std::hash<std::string>()(record_.task.id));

@@ -89,7 +89,7 @@ std::optional<TaskEvent> TaskRun::CarryOut(const std::vector<Command>& commands)
         steps_.Thaw(abandon_);
         break;
       case Command::Kind::kEmitStepDone:
-        unsaved_.push_back(StepDoneEvent(State().steps[command.step]));
+        NoteStepDone(State().steps[command.step]);
         break;
       case Command::Kind::kJournalIntent:
         saved = Save();
@@ -116,6 +116,13 @@ std::optional<TaskEvent> TaskRun::CarryOut(const std::vector<Command>& commands)
     }
   }
   return std::nullopt;
+}
+
+void TaskRun::NoteStepDone(const Step& step) {
+  unsaved_.push_back(StepDoneEvent(step));
+  if (step.kind == StepKind::kSnapshot || step.kind == StepKind::kCheck) {
+    events_.TellInventoryChanged();  // the VM went onto overlays, or came off them
+  }
 }
 
 TaskEvent TaskRun::RunStep(int index) {

@@ -40,6 +40,7 @@ class TaskRun {
   std::vector<Command> Apply(const TaskEvent& event) ABSL_LOCKS_EXCLUDED(mu_);
   // Nothing when the task ended or is abandoned.
   std::optional<TaskEvent> CarryOut(const std::vector<Command>& commands);
+  void NoteStepDone(const Step& step);
   TaskEvent RunStep(int step);
   absl::Status Save();
   void End(const Ending& ending);

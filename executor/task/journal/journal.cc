@@ -175,6 +175,11 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const std::string& folder
   close(fd);
   if (!closed_to_others) return absl::ErrnoToStatus(errno, absl::StrCat("chmod ", path));
   VMKEEP_ASSIGN_OR_RETURN(auto db, sqlite::Open(path, JournalMigrations()));
+  // Domain XML with secrets does not stay in the file when its row is gone.
+  VMKEEP_RETURN_IF_ERROR(sqlite::Guard("configure the journal", [&db]() -> absl::Status {
+    db->exec("PRAGMA secure_delete=ON");
+    return absl::OkStatus();
+  }));
   auto journal = absl::WrapUnique(new Journal(std::move(db), folder, clock));
   VMKEEP_RETURN_IF_ERROR(journal->ReadOrMakeExecutorId());
   return journal;

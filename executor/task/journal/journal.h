@@ -56,8 +56,7 @@ class Journal {
 
   // --- what a backup's steps learn (journal_backups.cc)
 
-  absl::Status PutPreflight(const TaskId& task, const VmDescription& vm,
-                            const std::vector<OverlayDisk>& overlays);
+  absl::Status PutPreflight(const TaskId& task, const BackupData& data);
   absl::Status PutSnapshot(const TaskId& task, const SnapshotResult& snapshot);
   absl::Status PutCopy(const TaskId& task, const std::string& target,
                        const worker::v1::CopyResult& copy);

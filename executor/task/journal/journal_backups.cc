@@ -33,11 +33,11 @@ std::vector<ExcludedDisk> SplitExcluded(const std::string& text) {
 }
 
 void ReadVm(SQLite::Database& db, const TaskRecord& record, BackupData& data) {
-  SQLite::Statement row =
-      Query(db,
-            "SELECT name, power, nvram, excluded, not_included, live_xml, inactive_xml,"
-            " snapshot_at, consistency, quiesce_detail FROM vm WHERE task_id=? AND epoch=?",
-            record.task);
+  SQLite::Statement row = Query(
+      db,
+      "SELECT name, power, nvram, excluded, not_included, live_xml, inactive_xml,"
+      " snapshot_at, consistency, quiesce_detail, restore_xml FROM vm WHERE task_id=? AND epoch=?",
+      record.task);
   if (!row.executeStep()) return;
   data.vm.uuid = record.vm_uuid;
   data.vm.name = row.getColumn(0).getString();
@@ -47,6 +47,7 @@ void ReadVm(SQLite::Database& db, const TaskRecord& record, BackupData& data) {
   data.vm.not_included = absl::StrSplit(row.getColumn(4).getString(), '\n', absl::SkipEmpty());
   data.vm.live_xml = row.getColumn(5).getString();
   data.vm.inactive_xml = row.getColumn(6).getString();
+  data.restore_xml = row.getColumn(10).getString();
   if (row.getColumn(7).isNull()) return;
   data.snapshot = SnapshotResult{absl::FromUnixNanos(row.getColumn(7).getInt64()),
                                  static_cast<Consistency>(row.getColumn(8).getInt()),
@@ -90,24 +91,26 @@ BackupData journal::ReadData(SQLite::Database& db, const TaskRecord& record) {
   return data;
 }
 
-absl::Status Journal::PutPreflight(const TaskId& task, const VmDescription& vm,
-                                   const std::vector<OverlayDisk>& overlays) {
+absl::Status Journal::PutPreflight(const TaskId& task, const BackupData& data) {
+  const VmDescription& vm = data.vm;
   return Write("save a preflight", [&](SQLite::Database& db) {
     Run(db,
         "INSERT OR REPLACE INTO vm(task_id, epoch, name, power, nvram, excluded, not_included, "
-        "live_xml, inactive_xml)"
-        " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "live_xml, inactive_xml, restore_xml)"
+        " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         task, vm.name, static_cast<int64_t>(vm.power), vm.nvram, JoinExcluded(vm.excluded),
-        absl::StrJoin(vm.not_included, "\n"), Blob{vm.live_xml}, Blob{vm.inactive_xml});
+        absl::StrJoin(vm.not_included, "\n"), Blob{vm.live_xml}, Blob{vm.inactive_xml},
+        Blob{data.restore_xml});
     for (size_t i = 0; i < vm.disks.size(); ++i) {
       const Disk& disk = vm.disks[i];
       Run(db,
           "INSERT OR REPLACE INTO disk(task_id, epoch, ord, target, source, format, overlay, "
           "virtual_bytes, data_bytes,"
           " dev, ino, uid, gid, mode) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-          task, static_cast<int64_t>(i), disk.target, disk.source, disk.format, overlays[i].overlay,
-          disk.virtual_bytes, disk.data_bytes, static_cast<int64_t>(disk.dev),
-          static_cast<int64_t>(disk.ino), int64_t{disk.uid}, int64_t{disk.gid}, int64_t{disk.mode});
+          task, static_cast<int64_t>(i), disk.target, disk.source, disk.format,
+          data.overlays[i].overlay, disk.virtual_bytes, disk.data_bytes,
+          static_cast<int64_t>(disk.dev), static_cast<int64_t>(disk.ino), int64_t{disk.uid},
+          int64_t{disk.gid}, int64_t{disk.mode});
     }
     return absl::OkStatus();
   });

@@ -44,6 +44,7 @@ struct TaskRecord {
 // a crash.
 struct BackupData {
   VmDescription vm;
+  std::string restore_xml;  // ready for `virsh define`; with secrets, like the rest
   std::vector<OverlayDisk> overlays;
   std::optional<SnapshotResult> snapshot;
   std::map<std::string, worker::v1::CopyResult> copies;  // by target

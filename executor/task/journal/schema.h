@@ -46,7 +46,7 @@ inline const sqlite::Migrations& JournalMigrations() {
       task_id TEXT NOT NULL, epoch INTEGER NOT NULL,
       name TEXT NOT NULL, power INTEGER NOT NULL, nvram TEXT NOT NULL,
       excluded TEXT NOT NULL, not_included TEXT NOT NULL,
-      live_xml BLOB NOT NULL, inactive_xml BLOB NOT NULL,
+      live_xml BLOB NOT NULL, inactive_xml BLOB NOT NULL, restore_xml BLOB NOT NULL,
       snapshot_at INTEGER, consistency INTEGER, quiesce_detail TEXT,
       PRIMARY KEY(task_id, epoch),
       FOREIGN KEY(task_id, epoch) REFERENCES task ON DELETE CASCADE

@@ -268,6 +268,8 @@ std::vector<std::string> ExecutorProcess::Leftovers() const {
       std::error_code absent;
       for (const auto& entry :
            std::filesystem::directory_iterator(repository(slot) + work, absent)) {
+        // The executor probes all the time.
+        if (absl::StartsWith(entry.path().filename().string(), ".probe-")) continue;
         found.push_back(entry.path().string());
       }
     }

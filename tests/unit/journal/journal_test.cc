@@ -176,8 +176,12 @@ TEST_F(JournalTest, WhatMergingAndPublishingNeedComesBack) {
                    .nvram = "/n",
                    .live_xml = std::string("<a>\0</a>", 8),
                    .inactive_xml = "<b/>"};
-  ASSERT_THAT(journal_->PutPreflight(record.task, vm, {{kVm, "vda", "/d/a=1.raw", "raw", "/o"}}),
-              IsOk());
+  const BackupData put{.vm = vm,
+                       .restore_xml = "<c/>",
+                       .overlays = {{kVm, "vda", "/d/a=1.raw", "raw", "/o"}},
+                       .snapshot = {},
+                       .copies = {}};
+  ASSERT_THAT(journal_->PutPreflight(record.task, put), IsOk());
   const SnapshotResult snapshot{absl::FromUnixNanos(123456789), Consistency::kFilesystem, "froze"};
   ASSERT_THAT(journal_->PutSnapshot(record.task, snapshot), IsOk());
   worker::v1::CopyResult copy;
@@ -191,6 +195,7 @@ TEST_F(JournalTest, WhatMergingAndPublishingNeedComesBack) {
   EXPECT_EQ(data.vm.power, PowerState::kPaused);
   EXPECT_EQ(data.vm.live_xml, vm.live_xml);
   EXPECT_EQ(data.vm.inactive_xml, vm.inactive_xml);
+  EXPECT_EQ(data.restore_xml, "<c/>");
   EXPECT_EQ(data.vm.nvram, "/n");
   EXPECT_THAT(data.vm.not_included, ElementsAre("TPM state"));
   ASSERT_THAT(data.vm.excluded, SizeIs(2));

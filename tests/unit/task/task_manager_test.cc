@@ -253,7 +253,7 @@ TEST_F(TaskManagerTest, MergeThatCannotBeDoneIsToldAndTheKeeperDoesItLater) {
   EXPECT_EQ(ErrorReason(sim_.Describe(record.vm_uuid).status()), "VM_ON_OVERLAY");
 
   hypervisor_.pivot_fails = false;
-  OverlayKeeper keeper(*env_, *tasks_);
+  OverlayKeeper keeper(*env_, *tasks_, [] {});
   keeper.Look({});
   EXPECT_THAT(Overlays(), IsEmpty());
   EXPECT_EQ(OverlayFiles(), 0);
@@ -268,7 +268,7 @@ TEST_F(TaskManagerTest, KeeperLeavesTheOverlaysOfALiveTaskAlone) {
   };
   const TaskRecord record = Started();
   ASSERT_TRUE(Eventually([this] { return worker_.jobs().size() >= 2; }));
-  OverlayKeeper keeper(*env_, *tasks_);
+  OverlayKeeper keeper(*env_, *tasks_, [] {});
   keeper.Look({});
   EXPECT_THAT(Overlays(), SizeIs(2));
   go = true;
