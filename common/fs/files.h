@@ -43,16 +43,11 @@ absl::Status WriteFile(const Fd& dir, const std::string& name, absl::string_view
 // succeed with the data gone. `path` is for the message.
 absl::Status Sync(const Fd& fd, absl::string_view path);
 // Both are plain names. Replaces a file or an empty folder; flushes nothing.
-<<<<<<< HEAD
-absl::Status Rename(const Fd& from_dir, const std::string& from, const Fd& to_dir,
-                    const std::string& to);
-=======
 absl::Status Rename(const Fd& from_dir, const std::string& from, const Fd& to_dir,
                     const std::string& to);
 // Removes a folder when nothing is in it; one with entries, or none at all, is success. Flushes
 // nothing.
 absl::Status RemoveIfEmpty(const Fd& dir, const std::string& name);
->>>>>>> main
 // Absent is success.
 absl::Status Unlink(const Fd& dir, const std::string& name);
 

@@ -188,19 +188,11 @@ absl::Status CheckJob(const v1::Copy& job) {
   return absl::OkStatus();
 }
 
-<<<<<<< HEAD
-absl::StatusOr<Written> CopyInto(const fs::Fd& folder, const std::string& file,
-                                 const std::string& list_file, const CopySource& source,
-                                 JobContext* context) {
-  VMKEEP_ASSIGN_OR_RETURN(fs::OutputFile image, fs::OutputFile::Create(folder, file, 0400));
-  VMKEEP_ASSIGN_OR_RETURN(fs::OutputFile list, fs::OutputFile::Create(folder, list_file, 0400));
-=======
 absl::StatusOr<Written> CopyInto(const fs::Fd& folder, const std::string& file,
                                  const std::string& list_file, const CopySource& source,
                                  JobContext* context) {
   VMKEEP_ASSIGN_OR_RETURN(fs::OutputFile image, fs::OutputFile::Create(folder, file, 0600));
   VMKEEP_ASSIGN_OR_RETURN(fs::OutputFile list, fs::OutputFile::Create(folder, list_file, 0600));
->>>>>>> main
   VMKEEP_RETURN_IF_ERROR(image.SetLength(source.bytes()));
   context->SetTotal(source.bytes());
   Copier copier(&source, &image, &list, context);

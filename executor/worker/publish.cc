@@ -207,15 +207,9 @@ class Publication {
     if (file.from_case() == v1::SmallFile::kPath) {
       VMKEEP_ASSIGN_OR_RETURN(content, ReadFromHost(file.path()));
     }
-<<<<<<< HEAD
-    VMKEEP_RETURN_IF_ERROR(fs::WriteFile(folder_, file.file(), content, 0400));
-    Describe(file.file(), file.role(), static_cast<int64_t>(content.size()),
-             digest::ToHex(digest::Hash(content)));
-=======
     VMKEEP_RETURN_IF_ERROR(fs::WriteFile(folder_, file.file(), content, 0600));
     Describe(file.file(), file.role(), static_cast<int64_t>(content.size()),
              digest::ToHex(digest::Hash(content)));
->>>>>>> main
     return absl::OkStatus();
   }
 
