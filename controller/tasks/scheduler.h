@@ -63,8 +63,9 @@ class Scheduler {
   SchedulerCore core_;  // on the loop only
 
   Mutex mu_;
-  std::vector<SchedulerEvent> inbox_
-      ABSL_GUARDED_BY(mu_);  // a step is posted while it is not empty
+  std::vector<SchedulerEvent> inbox_ ABSL_GUARDED_BY(mu_);
+  bool inventory_moved_ ABSL_GUARDED_BY(mu_) = false;  // read once per step, however often it moved
+  bool posted_ ABSL_GUARDED_BY(mu_) = false;           // a step that will see all this
 };
 
 }  // namespace vmkeep::controller
