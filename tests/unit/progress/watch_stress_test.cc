@@ -25,9 +25,10 @@ constexpr int kRounds = 150;
 
 // Many publish, many watch, some of them slowly, from the beginning, in the middle and by resuming
 // again and again; the buffers are so small that they overflow. Publishing never waits for a
-// watcher, and every watcher ends with the newest of each backup. Seen red when the buffer's lost
-// changes are forgotten, when a chunk is not cut at what was published, and when an item's revision
-// is that of its record.
+// watcher, and every watcher ends with the newest of each backup. Seen red when an overflow
+// is not read again, when a chunk is not cut at what was published, when nothing is gathered while
+// it reads, and when an item's revision is the last published one. What is lost while a chunk is
+// under way is too rare here: buffered_watcher_test.cc plays it.
 class WatchStressTest : public testing::Test {
  protected:
   using WatchTaker = test::WatchTaker;
