@@ -13,6 +13,8 @@ endif()
 # Our own sources; generated protobuf code is compiled without -Werror (cmake/VmkeepTargets.cmake).
 set(VMKEEP_WARNINGS -Wall -Wextra -Werror)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  # Debian's Abseil is built by GCC, which mangles names of constrained templates as clang up to 17 did.
+  add_compile_options(-fclang-abi-compat=17)
   # libstdc++ 12 itself uses what it calls deprecated (get_temporary_buffer, in std::stable_sort).
   list(APPEND VMKEEP_WARNINGS -Wthread-safety -Werror=thread-safety -Wno-deprecated-declarations)
 endif()

@@ -49,7 +49,7 @@ RESTRICTED = [
     (r"libvirt/", "libvirt is one hypervisor", r"executor/hypervisor/libvirt/"),
     (r"grpc(pp|\+\+)?/|.*\.grpc\.pb\.h", "gRPC stays at the edges",
      r"controller/(service|dispatch)/|executor/service/|(controller|executor)/(main|app)\b"
-     r"|common/(grpc_status|listen)|tools/"),
+     r"|common/(grpc_status|channel)|tools/"),
     (r"vmkeep/.*\.pb\.h|google/", "the domain knows no wire format", r"(?!controller/domain/)"),
     # An interface is for everyone its module serves; an implementation is for the composition root alone.
     (r"controller/store/(sqlite|postgres)/", "others see the BackupStore interface",
