@@ -28,7 +28,8 @@ struct HostInventory {
 
 // One executor. Every call answers through its callback exactly once, from some thread, within its
 // deadline; none blocks. Errors carry the executor's reason; an unreachable host is kUnavailable.
-// Thread-safe.
+// Destroying it cancels what is under way and waits for its end: not on a thread that a callback
+// came on. Thread-safe.
 class ExecutorClient {
  public:
   template <typename T>

@@ -13,6 +13,8 @@
 #include <grpcpp/support/client_callback.h>
 
 #include <chrono>
+#include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -28,46 +30,57 @@ constexpr absl::Duration kStart = absl::Seconds(30);  // a journal's flush on a 
 constexpr absl::Duration kLook = absl::Seconds(60);   // looks at libvirt and at repositories
 constexpr int kMaxInventoryPages = 1000;  // of 1000 VMs each: an executor that turns in circles
 
-// The calls under way: cancelled together when the client goes. Thread-safe.
+// The calls under way: cancelled and awaited when the client goes. Outlives the client.
+// Thread-safe.
+//
+// A context holds the channel, and gRPC 1.51 does not survive that its last channel is released on
+// a thread of its own (it ends the queue that this thread serves). So each context is destroyed
+// before Gone(), and the client releases the channel after Close(), on the thread of its owner.
 class Calls {
  public:
-  // False when the client is gone: the call must not begin.
-  bool Add(grpc::ClientContext* context) ABSL_LOCKS_EXCLUDED(mu_) {
+  explicit Calls(pb::ExecutorService::Stub* stub) : stub_(stub) {}
+
+  // The stub to begin the call with; null when the client goes: the call must not begin.
+  pb::ExecutorService::Stub* Begin(grpc::ClientContext* context) ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(&mu_);
-    if (closed_) return false;
+    if (closed_) return nullptr;
     contexts_.insert(context);
-    return true;
+    ++open_;
+    return stub_;
   }
-  void Remove(grpc::ClientContext* context) ABSL_LOCKS_EXCLUDED(mu_) {
+  // The call is over: its context is not cancelled any more, and is destroyed next.
+  void End(grpc::ClientContext* context) ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(&mu_);
     contexts_.erase(context);
   }
-  // A context is removed before it is destroyed, so it lives while the lock is held; TryCancel only
-  // marks the call.
-  void CancelAll() ABSL_LOCKS_EXCLUDED(mu_) {
+  // Its context is destroyed.
+  void Gone() ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(&mu_);
+    if (--open_ == 0) none_.NotifyAll();
+  }
+  // Cancels all, and returns when all are gone. Not to be called on a thread of gRPC.
+  void Close() ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(&mu_);
     closed_ = true;
+    // Safe under the lock: TryCancel only marks the call, and no context ends meanwhile.
     for (grpc::ClientContext* context : contexts_) context->TryCancel();
+    while (open_ > 0) none_.Wait(&mu_);
   }
 
  private:
+  pb::ExecutorService::Stub* const stub_;
   Mutex mu_;
+  CondVar none_;
   std::set<grpc::ClientContext*> contexts_ ABSL_GUARDED_BY(mu_);
+  int open_ ABSL_GUARDED_BY(mu_) = 0;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
-};
-
-// What a call under way needs; outlives the client.
-struct Connection {
-  std::shared_ptr<grpc::Channel> channel;
-  std::unique_ptr<pb::ExecutorService::Stub> stub;
-  Calls calls;
 };
 
 absl::Status ClientGone() { return absl::CancelledError("the connection was closed"); }
 
 template <typename Request, typename Response>
 struct Call {
-  grpc::ClientContext context;
+  std::optional<grpc::ClientContext> context{std::in_place};
   Request request;
   Response response;
 };
@@ -78,40 +91,44 @@ using UnaryMethod = void (Async::*)(grpc::ClientContext*, const Request*, Respon
 
 // One unary call. `done` gets the response or the executor's error.
 template <typename Request, typename Response>
-void CallUnary(const std::shared_ptr<Connection>& connection, UnaryMethod<Request, Response> method,
+void CallUnary(const std::shared_ptr<Calls>& calls, UnaryMethod<Request, Response> method,
                Request request, absl::Duration deadline,
                std::function<void(absl::StatusOr<Response>)> done) {
   auto call = std::make_shared<Call<Request, Response>>();
   call->request = std::move(request);
-  call->context.set_deadline(std::chrono::system_clock::now() +
-                             absl::ToChronoNanoseconds(deadline));
-  if (!connection->calls.Add(&call->context)) return done(ClientGone());
-  auto finish = [connection, call, done = std::move(done)](const grpc::Status& status) {
-    connection->calls.Remove(&call->context);
+  call->context->set_deadline(std::chrono::system_clock::now() +
+                              absl::ToChronoNanoseconds(deadline));
+  pb::ExecutorService::Stub* const stub = calls->Begin(&*call->context);
+  if (stub == nullptr) return done(ClientGone());
+  auto finish = [calls, call, done = std::move(done)](const grpc::Status& status) {
+    calls->End(&*call->context);
+    call->context.reset();
+    calls->Gone();
     if (!status.ok()) return done(FromGrpcStatus(status));
     done(std::move(call->response));
   };
-  Async* async = connection->stub->async();
-  (async->*method)(&call->context, &call->request, &call->response, std::move(finish));
+  Async* async = stub->async();
+  (async->*method)(&*call->context, &call->request, &call->response, std::move(finish));
 }
 
 // Reads one message, hands it on, reads the next. Deletes itself when the call is done.
 class EventReader final : public grpc::ClientReadReactor<pb::StreamEventsResponse> {
  public:
-  EventReader(std::shared_ptr<Connection> connection, int64_t after_sequence,
+  EventReader(std::shared_ptr<Calls> calls, int64_t after_sequence,
               std::function<void(std::vector<ExecutorEvent>)> batch,
               std::function<void(absl::Status)> ended)
-      : connection_(std::move(connection)), batch_(std::move(batch)), ended_(std::move(ended)) {
+      : calls_(std::move(calls)), batch_(std::move(batch)), ended_(std::move(ended)) {
     request_.set_after_sequence(after_sequence);
   }
 
   void Begin() {
-    if (!connection_->calls.Add(&context_)) {
+    pb::ExecutorService::Stub* const stub = calls_->Begin(&context_);
+    if (stub == nullptr) {
       ended_(ClientGone());
       delete this;
       return;
     }
-    connection_->stub->async()->StreamEvents(&context_, &request_, this);
+    stub->async()->StreamEvents(&context_, &request_, this);
     StartRead(&response_);
     StartCall();
   }
@@ -126,13 +143,17 @@ class EventReader final : public grpc::ClientReadReactor<pb::StreamEventsRespons
   }
 
   void OnDone(const grpc::Status& status) override {
-    connection_->calls.Remove(&context_);
-    ended_(FromGrpcStatus(status));
+    const std::shared_ptr<Calls> calls = calls_;
+    const std::function<void(absl::Status)> ended = ended_;
+    const absl::Status why = FromGrpcStatus(status);
+    calls->End(&context_);
     delete this;
+    calls->Gone();
+    ended(why);
   }
 
  private:
-  const std::shared_ptr<Connection> connection_;
+  const std::shared_ptr<Calls> calls_;
   const std::function<void(std::vector<ExecutorEvent>)> batch_;
   const std::function<void(absl::Status)> ended_;
   grpc::ClientContext context_;
@@ -143,15 +164,14 @@ class EventReader final : public grpc::ClientReadReactor<pb::StreamEventsRespons
 // Reads page after page.
 class InventoryReader : public std::enable_shared_from_this<InventoryReader> {
  public:
-  InventoryReader(std::shared_ptr<Connection> connection,
-                  ExecutorClient::Callback<HostInventory> done)
-      : connection_(std::move(connection)), done_(std::move(done)) {}
+  InventoryReader(std::shared_ptr<Calls> calls, ExecutorClient::Callback<HostInventory> done)
+      : calls_(std::move(calls)), done_(std::move(done)) {}
 
   void Next(std::string page_token) {
     pb::GetInventoryRequest request;
     request.set_page_token(std::move(page_token));
     CallUnary<pb::GetInventoryRequest, pb::GetInventoryResponse>(
-        connection_, &Async::GetInventory, std::move(request), kLook,
+        calls_, &Async::GetInventory, std::move(request), kLook,
         [self = shared_from_this()](absl::StatusOr<pb::GetInventoryResponse> page) {
           self->OnPage(std::move(page));
         });
@@ -170,7 +190,7 @@ class InventoryReader : public std::enable_shared_from_this<InventoryReader> {
     Next(page->next_page_token());
   }
 
-  const std::shared_ptr<Connection> connection_;
+  const std::shared_ptr<Calls> calls_;
   const ExecutorClient::Callback<HostInventory> done_;
   HostInventory found_;
   int pages_ = 0;
@@ -178,12 +198,10 @@ class InventoryReader : public std::enable_shared_from_this<InventoryReader> {
 
 class GrpcExecutorClient final : public ExecutorClient {
  public:
-  explicit GrpcExecutorClient(std::shared_ptr<grpc::Channel> channel)
-      : connection_(std::make_shared<Connection>()) {
-    connection_->channel = std::move(channel);
-    connection_->stub = pb::ExecutorService::NewStub(connection_->channel);
-  }
-  ~GrpcExecutorClient() override { connection_->calls.CancelAll(); }
+  explicit GrpcExecutorClient(const std::shared_ptr<grpc::Channel>& channel)
+      : stub_(pb::ExecutorService::NewStub(channel)),
+        calls_(std::make_shared<Calls>(stub_.get())) {}
+  ~GrpcExecutorClient() override { calls_->Close(); }
 
   void SayHello(const std::string& controller_id, Callback<Hello> done) override {
     pb::HelloRequest request;
@@ -191,7 +209,7 @@ class GrpcExecutorClient final : public ExecutorClient {
     request.set_protocol_min(kProtocolMin);
     request.set_protocol_max(kProtocolMax);
     CallUnary<pb::HelloRequest, pb::HelloResponse>(
-        connection_, &Async::Hello, std::move(request), kShort,
+        calls_, &Async::Hello, std::move(request), kShort,
         [done = std::move(done)](absl::StatusOr<pb::HelloResponse> hello) {
           if (!hello.ok()) return done(hello.status());
           if (hello->executor_id().empty())
@@ -202,7 +220,7 @@ class GrpcExecutorClient final : public ExecutorClient {
 
   void StartTask(const BackupRecord& record, Callback<bool> done) override {
     CallUnary<pb::StartTaskRequest, pb::StartTaskResponse>(
-        connection_, &Async::StartTask, ToStartTask(record), kStart,
+        calls_, &Async::StartTask, ToStartTask(record), kStart,
         [done = std::move(done)](absl::StatusOr<pb::StartTaskResponse> started) {
           if (!started.ok()) return done(started.status());
           done(started->already_known());
@@ -213,7 +231,7 @@ class GrpcExecutorClient final : public ExecutorClient {
     pb::CancelTaskRequest request;
     *request.mutable_task() = ToProto(task);
     CallUnary<pb::CancelTaskRequest, pb::CancelTaskResponse>(
-        connection_, &Async::CancelTask, std::move(request), kStart,
+        calls_, &Async::CancelTask, std::move(request), kStart,
         [done = std::move(done)](absl::StatusOr<pb::CancelTaskResponse> cancelled) {
           if (!cancelled.ok()) return done(cancelled.status());
           done(cancelled->known());
@@ -222,7 +240,7 @@ class GrpcExecutorClient final : public ExecutorClient {
 
   void ListTasks(Callback<std::vector<KnownTask>> done) override {
     CallUnary<pb::ListTasksRequest, pb::ListTasksResponse>(
-        connection_, &Async::ListTasks, {}, kShort,
+        calls_, &Async::ListTasks, {}, kShort,
         [done = std::move(done)](absl::StatusOr<pb::ListTasksResponse> listed) {
           if (!listed.ok()) return done(listed.status());
           std::vector<KnownTask> tasks;
@@ -232,7 +250,7 @@ class GrpcExecutorClient final : public ExecutorClient {
   }
 
   void GetInventory(Callback<HostInventory> done) override {
-    std::make_shared<InventoryReader>(connection_, std::move(done))->Next("");
+    std::make_shared<InventoryReader>(calls_, std::move(done))->Next("");
   }
 
   void InitRepository(int slot, bool allow_plain_directory,
@@ -241,7 +259,7 @@ class GrpcExecutorClient final : public ExecutorClient {
     request.set_slot(slot);
     request.set_allow_plain_directory(allow_plain_directory);
     CallUnary<pb::InitRepositoryRequest, pb::InitRepositoryResponse>(
-        connection_, &Async::InitRepository, std::move(request), kLook,
+        calls_, &Async::InitRepository, std::move(request), kLook,
         [done = std::move(done)](absl::StatusOr<pb::InitRepositoryResponse> answer) {
           if (!answer.ok()) return done(answer.status());
           done(FromProto(answer->repository()));
@@ -252,7 +270,7 @@ class GrpcExecutorClient final : public ExecutorClient {
     pb::AckEventsRequest request;
     request.set_sequence(sequence);
     CallUnary<pb::AckEventsRequest, pb::AckEventsResponse>(
-        connection_, &Async::AckEvents, std::move(request), kShort,
+        calls_, &Async::AckEvents, std::move(request), kShort,
         [done = std::move(done)](absl::StatusOr<pb::AckEventsResponse> answer) {
           if (!answer.ok()) return done(answer.status());
           done(true);
@@ -261,11 +279,12 @@ class GrpcExecutorClient final : public ExecutorClient {
 
   void StreamEvents(int64_t after_sequence, std::function<void(std::vector<ExecutorEvent>)> batch,
                     std::function<void(absl::Status)> ended) override {
-    (new EventReader(connection_, after_sequence, std::move(batch), std::move(ended)))->Begin();
+    (new EventReader(calls_, after_sequence, std::move(batch), std::move(ended)))->Begin();
   }
 
  private:
-  const std::shared_ptr<Connection> connection_;
+  const std::unique_ptr<pb::ExecutorService::Stub> stub_;  // holds the channel
+  const std::shared_ptr<Calls> calls_;
 };
 
 }  // namespace
@@ -274,7 +293,7 @@ ExecutorClientFactory GrpcExecutorClientFactory(TlsFiles tls) {
   return [tls = std::move(tls)](
              const std::string& address) -> absl::StatusOr<std::shared_ptr<ExecutorClient>> {
     VMKEEP_ASSIGN_OR_RETURN(auto channel, Dial(address, tls));
-    return std::make_shared<GrpcExecutorClient>(std::move(channel));
+    return std::make_shared<GrpcExecutorClient>(channel);
   };
 }
 

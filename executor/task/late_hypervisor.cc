@@ -35,7 +35,7 @@ bool LateHypervisor::TryOpen() {
     MutexLock lock(&mu_);
     if (!opened.ok()) {
       if (why_not_.ok()) {
-        log::Warning("hypervisor not reached, trying on",
+        log::Warning("hypervisor_unreachable",
                      {{"hypervisor", name_}, {"error", opened.status().message()}});
       }
       why_not_ = opened.status();
@@ -45,7 +45,7 @@ bool LateHypervisor::TryOpen() {
     hypervisor = opened_.get();
     changed = changed_;
   }
-  log::Info("hypervisor reached", {{"hypervisor", name_}});
+  log::Info("hypervisor_reached", {{"hypervisor", name_}});
   if (changed) {
     hypervisor->OnChange(changed);
     changed();

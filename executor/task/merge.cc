@@ -79,10 +79,10 @@ absl::Status MergeDisk(const MergeContext& context, const OverlayDisk& disk,
     if (!progress.status.ok()) {
       if (!MayPass(progress.status, ++failures)) return progress.status;
       if (last.code() != progress.status.code()) {
-        log::Warning("merge has to be repeated", {{"vm", disk.vm_uuid},
-                                                  {"disk", disk.target},
-                                                  {"overlay", disk.overlay},
-                                                  {"error", progress.status.message()}});
+        log::Warning("merge_repeated", {{"vm", disk.vm_uuid},
+                                        {"disk", disk.target},
+                                        {"overlay", disk.overlay},
+                                        {"error", progress.status.message()}});
       }
       last = progress.status;
     } else if (progress.moving) {
@@ -135,8 +135,8 @@ void ThawSurely(const MergeContext& context, const std::string& vm_uuid) {
     const absl::Status status = context.hypervisor.Thaw(vm_uuid);
     if (status.ok()) return;
     if (context.clock.Monotonic() >= until) {
-      log::Error("guest may be frozen: thaw it by hand (virsh domfsthaw)",
-                 {{"vm", vm_uuid}, {"error", status.message()}});
+      log::Error("guest_may_be_frozen",
+                 {{"vm", vm_uuid}, {"error", status.message()}, {"remedy", "virsh domfsthaw"}});
       return;
     }
     if (!context.clock.WaitFor(backoff.Next(), context.stop)) return;

@@ -70,18 +70,18 @@ void OverlayKeeper::Finish(const KnownTask& task, const std::stop_token& stop) {
   if (hold == nullptr) return;
   const absl::Status status = BringHome({env_.hypervisor, env_.clock, kMergeFor, stop}, task.data);
   if (status.ok()) {
-    log::Info("VM is off the overlays of an earlier backup",
-              {{"backup", task.record.backup_id}, {"vm", task.record.vm_uuid}});
+    log::Info("vm_off_overlay", {{"backup", task.record.backup_id}, {"vm", task.record.vm_uuid}});
     if (const absl::Status kept = env_.journal.ForgetOverlays(task.record.task); !kept.ok()) {
-      log::Warning("journal not written", {{"error", kept.message()}});
+      log::Warning("journal_not_written", {{"error", kept.message()}});
     }
     changed_();
   } else if (FirstTime(task.record.task.ToString())) {
-    log::Error("ALERT: overlays of an earlier backup are not merged: look at the VM and the files",
+    log::Error("vm_on_overlay_alert",
                {{"backup", task.record.backup_id},
                 {"vm", task.record.vm_uuid},
                 {"files", FilesOf(task.data.overlays)},
-                {"error", status.message()}});
+                {"error", status.message()},
+                {"remedy", "look at the VM and at these files; nothing removes them"}});
   }
 }
 

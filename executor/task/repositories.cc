@@ -137,9 +137,9 @@ void Repositories::RemoveLeftovers(const Repository& repository, const std::stop
     if (record.slot != repository.slot() || record.repository_id != repository.id()) continue;
     absl::Status status = DiscardIncoming(env_, record, stop);
     if (status.ok()) status = env_.journal.ForgetFiles(record.task);
-    log::Info("files of a failed task", {{"backup", record.backup_id},
-                                         {"task", record.task.ToString()},
-                                         {"result", status.ok() ? "removed" : status.message()}});
+    log::Info("task_files_remain", {{"backup", record.backup_id},
+                                    {"task", record.task.ToString()},
+                                    {"result", status.ok() ? "removed" : status.message()}});
     if (!status.ok()) return;
   }
 }

@@ -25,9 +25,9 @@ absl::Status TaskManager::Recover() {
   EndLeftoverWorkers(env_.journal);
   VMKEEP_ASSIGN_OR_RETURN(std::vector<KnownTask> tasks, env_.journal.Unfinished());
   for (KnownTask& task : tasks) {
-    log::Warning("task goes on after a restart", {{"backup", task.record.backup_id},
-                                                  {"host", env_.options.hostname},
-                                                  {"task", task.record.task.ToString()}});
+    log::Warning("task_resumed", {{"backup", task.record.backup_id},
+                                  {"host", env_.options.hostname},
+                                  {"task", task.record.task.ToString()}});
     const std::shared_ptr<TaskRun> run = NewRun(std::move(task));
     VMKEEP_RETURN_IF_ERROR(Take(run));
     Launch(run, {TaskEvent::Kind::kRestarted, error::ExecutorRestarted(), {}});
@@ -86,7 +86,7 @@ void TaskManager::Drain(absl::Duration bound) {
     changed_.WaitFor(&mu_, absl::Milliseconds(200));
   }
   for (const auto& [id, entry] : tasks_) {
-    log::Warning("task is left for the next start",
+    log::Warning("task_left_for_next_start",
                  {{"backup", entry.run->record().backup_id}, {"task", id.ToString()}});
   }
 }

@@ -56,11 +56,11 @@ TaskRun::TaskRun(const Environment& env, EventLog& events, KnownTask task, std::
       state_(std::move(task.state)) {}
 
 void TaskRun::Execute(const TaskEvent& first) {
-  log::Info("task begins", {{"kind", TaskKindName(record_.kind)},
-                            {"backup", record_.backup_id},
-                            {"host", env_.options.hostname},
-                            {"task", record_.task.ToString()},
-                            {"vm", record_.vm_uuid}});
+  log::Info("task_begin", {{"kind", TaskKindName(record_.kind)},
+                           {"backup", record_.backup_id},
+                           {"host", env_.options.hostname},
+                           {"task", record_.task.ToString()},
+                           {"vm", record_.vm_uuid}});
   std::optional<TaskEvent> event = first;
   while (event) event = CarryOut(Apply(*event));
 }
@@ -141,7 +141,7 @@ TaskEvent TaskRun::RunStep(int index) {
   }
   const Step& ran = state.steps[index];
   if (status.ok()) return {TaskEvent::Kind::kStepSucceeded, {}, steps_.disks()};
-  log::Warning("step failed", {{"step", RuleOf(ran.kind).name},
+  log::Warning("step_failed", {{"step", RuleOf(ran.kind).name},
                                {"disk", ran.target},
                                {"backup", record_.backup_id},
                                {"host", env_.options.hostname},
@@ -157,7 +157,7 @@ absl::Status TaskRun::Save() {
     unsaved_.clear();
     events_.Committed();
   } else {
-    log::Error("journal not written", {{"backup", record_.backup_id},
+    log::Error("journal_not_written", {{"backup", record_.backup_id},
                                        {"task", record_.task.ToString()},
                                        {"error", status.message()}});
   }
@@ -173,19 +173,19 @@ void TaskRun::End(const Ending& ending) {
   // The end must be told: a journal that cannot be written is waited for.
   absl::Status status;
   while (!(status = env_.journal.End(record_.task, state, ending, unsaved_)).ok()) {
-    log::Error("journal not written", {{"backup", record_.backup_id},
+    log::Error("journal_not_written", {{"backup", record_.backup_id},
                                        {"task", record_.task.ToString()},
                                        {"error", status.message()}});
     if (!env_.clock.WaitFor(backoff.Next(), abandon_)) return;
   }
   unsaved_.clear();
   events_.Committed();
-  log::Info("task ended", {{"outcome", v1::TaskEnded::Outcome_Name(ToProto(ending.outcome))},
-                           {"reason", ErrorReason(state.failure)},
-                           {"backup", record_.backup_id},
-                           {"host", env_.options.hostname},
-                           {"task", record_.task.ToString()},
-                           {"vm_on_overlay", ending.vm_on_overlay}});
+  log::Info("task_end", {{"outcome", v1::TaskEnded::Outcome_Name(ToProto(ending.outcome))},
+                         {"reason", ErrorReason(state.failure)},
+                         {"backup", record_.backup_id},
+                         {"host", env_.options.hostname},
+                         {"task", record_.task.ToString()},
+                         {"vm_on_overlay", ending.vm_on_overlay}});
 }
 
 v1::Event TaskRun::StepDoneEvent(const Step& step) {

@@ -13,19 +13,18 @@ namespace {
 void NoteStart(Journal& journal, const WorkerProcess& worker) {
   // The row only helps to clean up sooner: the job does not wait for a journal that is ill.
   if (const absl::Status status = journal.PutWorker(worker); !status.ok()) {
-    log::Warning("worker not journalled", {{"pid", worker.pid}, {"error", status.message()}});
+    log::Warning("worker_not_journalled", {{"pid", worker.pid}, {"error", status.message()}});
   }
 }
 
 void NoteEnd(Journal& journal, const WorkerProcess& worker) {
   if (worker.pid == 0) return;
   if (process::IsRunning({worker.pid, worker.start_time})) {
-    log::Warning("worker abandoned: it hangs in the kernel",
-                 {{"pid", worker.pid}, {"repository", worker.repository_id}});
+    log::Warning("worker_abandoned", {{"pid", worker.pid}, {"repository", worker.repository_id}});
     return;  // stays in the journal
   }
   const absl::Status status = journal.RemoveWorker(worker.pid, worker.start_time);
-  if (!status.ok()) log::Warning("worker not forgotten", {{"error", status.message()}});
+  if (!status.ok()) log::Warning("worker_not_forgotten", {{"error", status.message()}});
 }
 
 absl::Status RunRemoval(const Environment& env, const worker::v1::Request& request,
@@ -86,12 +85,12 @@ absl::Status ScrubPublished(const Environment& env, const TaskRecord& record,
 void EndLeftoverWorkers(Journal& journal) {
   const absl::StatusOr<std::vector<WorkerProcess>> workers = journal.Workers();
   if (!workers.ok()) {
-    log::Warning("leftover workers unknown", {{"error", workers.status().message()}});
+    log::Warning("leftover_workers_unknown", {{"error", workers.status().message()}});
     return;
   }
   for (const WorkerProcess& worker : *workers) {
     if (process::KillIfRunning({worker.pid, worker.start_time})) {
-      log::Warning("leftover worker killed",
+      log::Warning("leftover_worker_killed",
                    {{"pid", worker.pid}, {"repository", worker.repository_id}});
     }
     NoteEnd(journal, worker);

@@ -1,6 +1,7 @@
 #include "tools/vmkeepctl/client.h"
 
 #include "common/backoff.h"
+#include "common/clock.h"
 #include "common/error.h"
 #include "common/grpc_status.h"
 #include "common/status_macros.h"
@@ -90,7 +91,7 @@ absl::Status Client::Sleep(absl::Duration duration) const {
   while (absl::Now() < until) {
     if (WasInterrupted()) return error::Interrupted();
     if (absl::Now() >= deadline_) return error::TimedOut(server_);
-    absl::SleepFor(std::min(kPoll, until - absl::Now()));
+    RealClock().WaitFor(std::min(kPoll, until - absl::Now()), {});
   }
   return absl::OkStatus();
 }

@@ -212,7 +212,7 @@ absl::Status Journal::Write(absl::string_view what,
   absl::Status status = attempt();
   if (!status.ok() && ErrorDetails(status)["sqlite_code"] == absl::StrCat(SQLITE_FULL) &&
       reserve_.Release()) {
-    log::Error("journal's disk is full: its reserve is given up, make room", {{"what", what}});
+    log::Error("journal_reserve_given_up", {{"what", what}, {"remedy", "make room on its disk"}});
     status = attempt();
   }
   return status;

@@ -1,4 +1,3 @@
-#include "common/channel.h"
 #include "common/clock.h"
 #include "common/process/process.h"
 #include "tests/integration/executor/executor_process.h"
@@ -11,6 +10,9 @@
 #include "absl/strings/str_cat.h"
 #include <gmock/gmock.h>
 #include <grpcpp/client_context.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/support/channel_arguments.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -50,12 +52,16 @@ class EndToEndTest : public ::testing::Test {
     auto spawned = process::Spawn({.argv = ControllerArgv(), .with_stdin = false});
     ASSERT_THAT(spawned, IsOk());
     controller_ = *std::move(spawned);
-    const auto channel = Dial(Address(), {});
-    ASSERT_THAT(channel, IsOk());
-    ASSERT_TRUE((*channel)->WaitForConnected(std::chrono::system_clock::now() +
-                                             absl::ToChronoSeconds(kPatience)));
-    backups_ = pb::BackupService::NewStub(*channel);
-    inventory_ = pb::InventoryService::NewStub(*channel);
+    // gRPC shares connections between channels to one address: without a pool of its own this one
+    // would begin with the dead connection to the controller that was killed.
+    grpc::ChannelArguments own;
+    own.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    const auto channel =
+        grpc::CreateCustomChannel(Address(), grpc::InsecureChannelCredentials(), own);
+    ASSERT_TRUE(channel->WaitForConnected(std::chrono::system_clock::now() +
+                                          absl::ToChronoSeconds(kPatience)));
+    backups_ = pb::BackupService::NewStub(channel);
+    inventory_ = pb::InventoryService::NewStub(channel);
   }
   void KillController() {
     controller_->Kill();

@@ -1,5 +1,6 @@
 #include "common/channel.h"
 
+#include "common/clock.h"
 #include "common/error.h"
 #include "vmkeep/v1/inventory_service.grpc.pb.h"
 
@@ -264,7 +265,7 @@ TEST_F(ChannelTest, SwappedFilesAreTakenUp) {
   for (int i = 0; i < 60; ++i) {
     status = DialAndCall(Local(), client);
     if (status.ok()) break;
-    std::this_thread::sleep_for(std::chrono::milliseconds(250));
+    RealClock().WaitFor(absl::Milliseconds(250), {});
   }
   EXPECT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(DialAndCall(Local(), before.Issue("client", "DNS:client")).error_code(),

@@ -1,6 +1,7 @@
 #include "tests/unit/vmkeepctl/fake_controller.h"
 
 #include "common/channel.h"
+#include "common/clock.h"
 #include "common/error.h"
 #include "common/grpc_status.h"
 
@@ -32,7 +33,8 @@ FakeController::FakeController() : folder_(MakeTempDir()) { StartServer(); }
 void FakeController::Restart() {
   server_->Shutdown(std::chrono::system_clock::now());
   server_.reset();
-  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  // Away long enough for a client to notice.
+  RealClock().WaitFor(absl::Milliseconds(500), {});
   StartServer();
 }
 
@@ -175,7 +177,7 @@ grpc::Status FakeController::WatchBackups(Context* context, const v1::WatchBacku
     changed_.NotifyAll();
   }
   while (script.stays_open && !context->IsCancelled())
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    RealClock().WaitFor(absl::Milliseconds(10), {});
   return ToGrpcStatus(script.end);
 }
 

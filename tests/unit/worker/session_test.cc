@@ -1,5 +1,6 @@
 #include "executor/worker/session.h"
 
+#include "common/clock.h"
 #include "common/fs/fd.h"
 #include "common/jsonl/jsonl.h"
 #include "tests/support/status_matchers.h"
@@ -136,7 +137,7 @@ TEST_F(SessionTest, ACommittedJobFinishesAlthoughItWasCancelled) {
           .Run([&](const v1::Request&, JobContext* context) -> absl::StatusOr<v1::Result> {
             EXPECT_THAT(context->BeginCommit(), IsOk());
             request_ = fs::Fd();
-            std::this_thread::sleep_for(absl::ToChronoMilliseconds(2 * Session::kCancelGrace));
+            RealClock().WaitFor(2 * Session::kCancelGrace, {});
             return v1::Result();
           });
   EXPECT_EQ(status, 0);

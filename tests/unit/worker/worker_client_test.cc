@@ -1,5 +1,6 @@
 #include "executor/worker_client/worker_client.h"
 
+#include "common/clock.h"
 #include "common/error.h"
 #include "common/process/process.h"
 #include "tests/support/scoped_mount.h"
@@ -218,7 +219,7 @@ class HungRepositoryTest : public WorkerClientTest {
   // Waits until the process is gone; false when it is not in time.
   static bool AwaitEnd(const process::ProcessId& id) {
     for (const absl::Time start = absl::Now(); absl::Now() - start < kSoon;
-         absl::SleepFor(absl::Milliseconds(10))) {
+         RealClock().WaitFor(absl::Milliseconds(10), {})) {
       if (!process::IsRunning(id)) return true;
     }
     return false;
