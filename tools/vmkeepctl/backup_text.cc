@@ -89,7 +89,7 @@ std::string ConsistencyText(const v1::Backup& backup) {
 std::string BackupTable(const v1::ListBackupsResponse& backups) {
   std::vector<Row> rows;
   for (const v1::Backup& backup : backups.backups()) {
-    rows.push_back({OrDash(backup.id()), OrDash(backup.vm_id()), OrDash(backup.name()),
+    rows.push_back({OrDash(backup.id()), OrDash(VmLabel(backup)), OrDash(backup.name()),
                     OrDash(backup.host_id()),
                     backup.repository() == 0 ? "-" : absl::StrCat(backup.repository()),
                     v1::Backup::State_Name(backup.state()),

@@ -104,7 +104,7 @@ bool MovesBytes(const Progress& progress) {
 }
 
 std::string Title(const v1::Backup& backup) {
-  std::string title = absl::StrCat(Printable(backup.vm_id()), "  ", Printable(backup.name()), "  ",
+  std::string title = absl::StrCat(VmLabel(backup), "  ", Printable(backup.name()), "  ",
                                    v1::Backup::State_Name(backup.state()));
   if (!backup.host_id().empty()) absl::StrAppend(&title, "  on ", Printable(backup.host_id()));
   if (backup.repository() != 0) absl::StrAppend(&title, "  repository ", backup.repository());
@@ -238,7 +238,7 @@ std::string ConditionsText(const v1::Backup& backup) {
 
 std::string Summary(const v1::Backup& backup) {
   std::string text = absl::StrCat("backup ", Printable(backup.id()), " (", Printable(backup.name()),
-                                  ") of VM ", Printable(backup.vm_id()));
+                                  ") of VM ", VmLabel(backup));
   if (backup.state() == v1::Backup::RUNNING) {
     absl::StrAppend(&text, SummaryOfRunning(backup));
   } else {
@@ -251,6 +251,10 @@ std::string Summary(const v1::Backup& backup) {
     absl::StrAppend(&text, ": ", Printable(backup.scrub_level()));
   }
   return text;
+}
+
+std::string VmLabel(const v1::Backup& backup) {
+  return Printable(backup.vm_name().empty() ? backup.vm_id() : backup.vm_name());
 }
 
 }  // namespace vmkeep::ctl

@@ -14,6 +14,9 @@
 // A backup's progress as text for people. Pure.
 namespace vmkeep::ctl {
 
+// The VM as people know it: its name on the hypervisor, else its id.
+std::string VmLabel(const v1::Backup& backup);
+
 enum class Charset { kUtf8, kAscii };
 
 // The full part of a bar of `columns` cells, in eighths of a cell where the charset has them.

@@ -59,8 +59,8 @@ void LineView::Show(const v1::Backup& backup) {
   }
   told_[backup.id()] = {std::move(situation), now};
   std::string line =
-      absl::StrCat(Printable(backup.id()), "  ", Printable(backup.vm_id()), "  ",
-                   Printable(backup.name()), "  ", v1::Backup::State_Name(backup.state()));
+      absl::StrCat(Printable(backup.id()), "  ", VmLabel(backup), "  ", Printable(backup.name()),
+                   "  ", v1::Backup::State_Name(backup.state()));
   if (moves) absl::StrAppend(&line, "  ", ProgressText(backup.progress()));
   if (backup.state() == v1::Backup::UNRESOURCED) {
     absl::StrAppend(&line, "  ", Printable(backup.failure().reason()), ": ",
