@@ -201,10 +201,11 @@ absl::Status Journal::ReadOrMakeExecutorId() {
 absl::Status Journal::Write(absl::string_view what,
                             const std::function<absl::Status(SQLite::Database&)>& body) {
   MutexLock lock(&mu_);
+  SQLite::Database& db = *db_;
   const auto attempt = [&]() -> absl::Status {
     return sqlite::Guard(what, [&]() -> absl::Status {
-      SQLite::Transaction transaction(*db_);
-      VMKEEP_RETURN_IF_ERROR(body(*db_));
+      SQLite::Transaction transaction(db);
+      VMKEEP_RETURN_IF_ERROR(body(db));
       transaction.commit();
       return absl::OkStatus();
     });

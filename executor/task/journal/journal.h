@@ -91,9 +91,10 @@ class Journal {
       ABSL_LOCKS_EXCLUDED(mu_);
   template <typename Body>
   auto Read(absl::string_view what, Body body) ABSL_LOCKS_EXCLUDED(mu_) {
-    MutexLock lock(
-        &mu_);  // the handle is for one thread at a time: waiting for the disk here is the point
-    return sqlite::Guard(what, [&] { return body(*db_); });
+    // The handle is for one thread at a time: waiting for the disk here is the point.
+    MutexLock lock(&mu_);
+    SQLite::Database& db = *db_;
+    return sqlite::Guard(what, [&] { return body(db); });
   }
 
   Clock& clock_;
