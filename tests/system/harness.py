@@ -143,7 +143,17 @@ class Site:
     # what lies in the repositories ------------------------------------------------------------------------------------
 
     def leftovers(self):
-        """Everything below the repositories but their markers and the empty working folders."""
+        """Everything below the repositories but their markers and the empty working folders.
+
+        The probe file of a repository lives for milliseconds: it counts when it stays."""
+        deadline = time.monotonic() + 10
+        found = self._below_repositories()
+        while any("/.probe-" in path for path in found) and time.monotonic() < deadline:
+            time.sleep(0.02)
+            found = self._below_repositories()
+        return found
+
+    def _below_repositories(self):
         found = []
         for root in self.repositories.values():
             for path in sorted(root.rglob("*")):
