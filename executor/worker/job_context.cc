@@ -47,6 +47,10 @@ void JobContext::AddProgress(int64_t bytes, int64_t holes) {
     next_line_ = now + kProgressInterval;
     line = progress_;
   }
+  // One at a time and forwards, whichever thread has the next one.
+  MutexLock lock(&sink_mu_);
+  if (line.bytes_done() < told_bytes_) return;
+  told_bytes_ = line.bytes_done();
   sink_(line);
 }
 

@@ -50,6 +50,8 @@ class JobContext {
   bool committing_ ABSL_GUARDED_BY(mu_) = false;
   v1::Progress progress_ ABSL_GUARDED_BY(mu_);
   absl::Duration next_line_ ABSL_GUARDED_BY(mu_);
+  Mutex sink_mu_;
+  int64_t told_bytes_ ABSL_GUARDED_BY(sink_mu_) = 0;
 };
 
 }  // namespace vmkeep::worker
