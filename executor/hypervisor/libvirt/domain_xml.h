@@ -22,7 +22,7 @@ struct ChainLink {
 };
 
 struct Mirror {
-  std::string job;   // "active-commit", "copy"
+  std::string job;   // "active-commit", "copy"; empty once the job ended, until libvirt removes it
   std::string file;  // where the job writes
   bool ready = false;
 };

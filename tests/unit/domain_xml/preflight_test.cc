@@ -209,6 +209,19 @@ TEST(PhaseInTest, JobOfSomebodyElseIsWaitedFor) {
               HasReason("VM_BUSY"));
 }
 
+// Seen with libvirt 9.0 when a merge failed on a full file system: the next look found no mirror.
+TEST(PhaseInTest, JobThatEndsStillRuns) {
+  EXPECT_THAT(PhaseIn(Parse(fixtures::OnOverlay("<mirror type='file' job=''><source "
+                                                "file='/vm/a.raw'/></mirror>")),
+                      true, Vda()),
+              IsOkAndHolds(MergePhase::kRunning));
+  EXPECT_THAT(PhaseIn(Parse(fixtures::OnOverlay("<mirror type='file' job=''><source "
+                                                "file='/elsewhere'/></mirror>")),
+                      true, Vda()),
+              HasReason("VM_BUSY"))
+      << "a copy of somebody else";
+}
+
 TEST(CommitArgumentsTest, NamesEveryFormatAndDoublesCommas) {
   OverlayDisk disk = Vda();
   disk.base = "/vm/a,b.raw";
