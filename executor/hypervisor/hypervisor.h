@@ -18,19 +18,34 @@ enum class PowerState { kUnknown, kOn, kOff, kPaused };
 enum class QuiescePolicy { kIfAvailable, kRequired, kNever };
 enum class Consistency { kUnknown, kCrash, kFilesystem, kApplication };
 
-// A disk that a backup takes: a self-contained raw or qcow2 image.
+// One image of a chain, format as declared or as recorded in the image above it, never probed.
+struct ImageLayer {
+  std::string file;       // on the host, absolute
+  std::string format;     // "raw" or "qcow2"
+  std::string data_file;  // of a qcow2 whose data is in a second (raw) file; else empty
+};
+
+// A disk that a backup takes: an image file or a block device, alone or on top of a chain.
 struct Disk {
-  std::string target;         // in the guest, such as "vda"
-  std::string source;         // the image on the host, absolute
-  std::string format;         // as declared to the hypervisor, never probed: "raw" or "qcow2"
-  int64_t virtual_bytes = 0;  // what the guest sees
-  int64_t data_bytes = 0;     // allocated on the host
+  std::string target;               // in the guest, such as "vda"
+  std::string source;               // the image on the host, absolute
+  std::string format;               // as declared to the hypervisor, never probed: "raw" or "qcow2"
+  std::string data_file;            // see ImageLayer
+  std::vector<ImageLayer> backing;  // below `source`, nearest first, down to the last one
+  bool block_device = false;        // `source` is one: its overlay goes into --overlay_dir
+  int64_t virtual_bytes = 0;        // what the guest sees
+  int64_t data_bytes = 0;           // allocated on the host
   // What the image was when it was described: a copy is of this file and no other.
   uint64_t dev = 0;
   uint64_t ino = 0;
   uint32_t uid = 0;
   uint32_t gid = 0;
   uint32_t mode = 0;
+
+  // Stored as one flat raw image, since no single file holds all of it. Otherwise copied byte for
+  // byte, in its own format.
+  bool flat() const { return !backing.empty() || !data_file.empty(); }
+  std::string stored_format() const { return flat() ? "raw" : format; }
 };
 
 struct ExcludedDisk {
