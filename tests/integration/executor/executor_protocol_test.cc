@@ -18,8 +18,6 @@ namespace vmkeep::test {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
-using ::testing::Not;
 
 std::string ReasonOf(const grpc::Status& status) { return ErrorReason(FromGrpcStatus(status)); }
 
