@@ -22,9 +22,9 @@
 // and VMKEEP_ASSERT_OK_AND_ASSIGN(auto record, Get(id)); which ends the test when the call fails.
 namespace vmkeep::test {
 
-inline const absl::Status& GetStatus(const absl::Status& status) { return status; }
+inline absl::Status GetStatus(absl::Status status) { return status; }
 template <typename T>
-const absl::Status& GetStatus(const absl::StatusOr<T>& result) {
+absl::Status GetStatus(const absl::StatusOr<T>& result) {
   return result.status();
 }
 

@@ -95,15 +95,14 @@ absl::StatusOr<MergePhase> PhaseOnOverlay(const DomainXml& domain, const Overlay
                                                 disk.base, ": nothing was touched"));
   }
   if (!found.mirror) return MergePhase::kNone;
-  const Mirror& mirror = *found.mirror;
   // While libvirt takes down a job that ended, well or not, the mirror has lost its kind already:
   // the next look tells how it ended.
-  const bool ending = mirror.job.empty();
-  if (mirror.file != disk.base || (mirror.job != "active-commit" && !ending)) {
+  const bool ending = found.mirror->job.empty();
+  if (found.mirror->file != disk.base || (found.mirror->job != "active-commit" && !ending)) {
     return error::VmBusy(domain.name,
                          absl::StrCat("a block job of somebody else on disk ", disk.target));
   }
-  return mirror.ready ? MergePhase::kReady : MergePhase::kRunning;
+  return found.mirror->ready ? MergePhase::kReady : MergePhase::kRunning;
 }
 
 }  // namespace

@@ -12,9 +12,9 @@
 #include <grpcpp/client_context.h>
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <map>
 #include <utility>
@@ -87,8 +87,8 @@ void ExecutorProcess::Connect() {
   // A channel of its own: a shared one would still wait after the last executor's end.
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  stub_ = exec::ExecutorService::NewStub(
-      grpc::CreateCustomChannel(address(), grpc::InsecureChannelCredentials(), arguments));
+  channel_ = grpc::CreateCustomChannel(address(), grpc::InsecureChannelCredentials(), arguments);
+  stub_ = exec::ExecutorService::NewStub(channel_);
 }
 
 void ExecutorProcess::InitRepositories() {

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include <grpcpp/channel.h>
 #include <grpcpp/support/status.h>
 
 #include <functional>
@@ -34,6 +35,7 @@ class ExecutorProcess {
   // Starts another one on the same state; its end and what it said.
   process::RunResult StartSecond();
 
+  grpc::Channel& channel() { return *channel_; }
   exec::ExecutorService::Stub& stub() { return *stub_; }
   std::string address() const;
 
@@ -76,6 +78,7 @@ class ExecutorProcess {
 
   TempDir folder_;
   std::unique_ptr<process::ChildProcess> process_;
+  std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<exec::ExecutorService::Stub> stub_;
   std::string repository_ids_[3];
 };

@@ -18,8 +18,6 @@ namespace vmkeep::test {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
-using ::testing::Not;
 
 std::string ReasonOf(const grpc::Status& status) { return ErrorReason(FromGrpcStatus(status)); }
 
@@ -176,12 +174,16 @@ TEST_F(ExecutorProtocolTest, StopIsQuickAndTellsTheReaders) {
   auto reader = executor_.stub().StreamEvents(&context, {});
   exec::StreamEventsResponse batch;
   ASSERT_TRUE(reader->Read(&batch));
-  // A reader that reads: a connection that nobody polls is waited for a little longer.
+  // The server waits a little longer for a connection that nobody polls, and a channel of the
+  // synchronous API is polled only by its calls: so one that reads the stream to its end, and then
+  // waits for the connection's.
   std::string reason;
   std::thread reading([&] {
     while (reader->Read(&batch)) {
     }
     reason = ReasonOf(reader->Finish());
+    executor_.channel().WaitForStateChange(
+        GRPC_CHANNEL_READY, std::chrono::system_clock::now() + std::chrono::seconds(10));
   });
   const auto begun = std::chrono::steady_clock::now();
   EXPECT_TRUE(executor_.Stop().ok());
