@@ -17,7 +17,8 @@ class Dispatcher {
 
   // Before anything else.
   void SetHooks(HostLinkContext::Hooks hooks) { context_.hooks = std::move(hooks); }
-  // Dials the hosts that the inventory knows and this does not, and those whose address changed.
+  // Dials the hosts that the inventory knows and this does not, and those whose address or executor
+  // changed; lets go of those that it does not know any more.
   // Thread-safe.
   void SyncHosts();
 

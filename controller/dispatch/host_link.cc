@@ -27,10 +27,11 @@ bool IsRefused(const absl::Status& status) {
 
 }  // namespace
 
-HostLink::HostLink(const HostLinkContext& context, HostId id, std::string address)
+HostLink::HostLink(const HostLinkContext& context, const HostRecord& host)
     : context_(context),
-      id_(std::move(id)),
-      address_(std::move(address)),
+      id_(host.id),
+      address_(host.address),
+      executor_id_(host.executor_id),
       backoff_(context.options.retry_first, context.options.retry_max,
                context.options.seed ^ std::hash<std::string>()(id_)) {}
 
@@ -73,10 +74,13 @@ void HostLink::Connect() {
   client_->SayHello(context_.controller_id, Here(&HostLink::OnHello));
 }
 
-void HostLink::SetAddress(const std::string& address) {
-  if (address == address_) return;
-  address_ = address;
-  Disconnect(error::HostUnreachable(id_, "its address was changed"));
+void HostLink::Follow(const HostRecord& host) {
+  const bool replaced = !executor_id_.empty() && host.executor_id != executor_id_;
+  executor_id_ = host.executor_id;
+  if (host.address == address_ && !replaced) return;
+  address_ = host.address;
+  Disconnect(error::HostUnreachable(
+      id_, replaced ? "its executor was replaced" : "its address was changed"));
   backoff_.Reset();
   Connect();
 }

@@ -57,11 +57,11 @@ struct HostLinkContext {
 // shared_ptr; destroying it ends the connection.
 class HostLink : public std::enable_shared_from_this<HostLink> {
  public:
-  HostLink(const HostLinkContext& context, HostId id, std::string address);
+  HostLink(const HostLinkContext& context, const HostRecord& host);
 
   void Connect();
-  // Another address: the connection is made anew.
-  void SetAddress(const std::string& address);
+  // Another address, or another executor than the pinned one: the connection is made anew.
+  void Follow(const HostRecord& host);
   const std::string& address() const { return address_; }
 
   // Each answers on the loop, exactly once, unless the loop stops before. HOST_UNREACHABLE when not
@@ -107,6 +107,7 @@ class HostLink : public std::enable_shared_from_this<HostLink> {
   const HostLinkContext& context_;
   const HostId id_;
   std::string address_;
+  std::string executor_id_;  // pinned; empty before the first contact
   Backoff backoff_;
 
   std::shared_ptr<ExecutorClient> client_;

@@ -80,8 +80,10 @@ absl::Status VmHostAmbiguous(absl::string_view vm_uuid, const std::vector<HostId
 absl::Status NameTaken(absl::string_view name, absl::string_view backup_id) {
   return WithResource(
       MakeError(absl::StatusCode::kAlreadyExists, "NAME_TAKEN",
-                absl::StrCat("this VM already has a backup named \"", name, "\" (", backup_id,
-                             "): choose another name, or scrub that backup first"),
+                absl::StrCat(
+                    "this VM already has a backup named \"", name, "\" (", backup_id,
+                    "): choose another name (\"{date}\" and \"{time}\" in it become those of the "
+                    "request), or scrub that backup first"),
                 {{"backup_id", std::string(backup_id)}, {"name", std::string(name)}}),
       "vmkeep.v1.Backup", backup_id);
 }
@@ -214,6 +216,25 @@ absl::Status ExecutorTaken(absl::string_view executor_id, absl::string_view host
                              "\" already: register each host once, under one id"),
                 {{"executor_id", std::string(executor_id)}, {"host_id", std::string(host_id)}}),
       "EXECUTOR_TAKEN", host_id, "one executor is one host");
+}
+
+absl::Status VmRegistered(absl::string_view id, absl::string_view vm_uuid) {
+  return WithResource(
+      MakeError(absl::StatusCode::kAlreadyExists, "VM_REGISTERED",
+                absl::StrCat("VM ", vm_uuid, " is registered as \"", id,
+                             "\": each id means one VM for good, and each VM has one"),
+                {{"vm_id", std::string(id)}, {"vm_uuid", std::string(vm_uuid)}}),
+      "vmkeep.v1.Vm", id);
+}
+
+absl::Status HostInUse(absl::string_view host_id) {
+  return WithPrecondition(
+      MakeError(absl::StatusCode::kFailedPrecondition, "HOST_IN_USE",
+                absl::StrCat("host \"", host_id,
+                             "\" still has backups that are not CLOSED: scrub them first, or drain "
+                             "the host instead of deleting it"),
+                {{"host_id", std::string(host_id)}}),
+      "HOST_IN_USE", host_id, "all its backups must be CLOSED");
 }
 
 absl::Status StoreLocked(absl::string_view path, absl::string_view holder) {

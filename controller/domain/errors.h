@@ -40,6 +40,11 @@ absl::Status IllegalTransition(BackupState from, BackupState to);
 // INVALID_ARGUMENT, REQUEST_ID_REUSED (metadata "backup_id"): the record keeps its request_id for
 // good, so the same call can never succeed.
 absl::Status RequestIdReused(absl::string_view request_id, absl::string_view backup_id);
+// ALREADY_EXISTS, VM_REGISTERED (metadata "vm_id", "vm_uuid"): the id means another VM, or the VM
+// has another id.
+absl::Status VmRegistered(absl::string_view id, absl::string_view vm_uuid);
+// FAILED_PRECONDITION, HOST_IN_USE (metadata "host_id"): a backup that is not CLOSED names it.
+absl::Status HostInUse(absl::string_view host_id);
 // ABORTED, ETAG_MISMATCH: read again, decide again.
 absl::Status EtagMismatch(absl::string_view id, absl::string_view given, absl::string_view now);
 

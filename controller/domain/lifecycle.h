@@ -24,6 +24,10 @@ std::optional<BackupRecord> ApplyEvent(const BackupRecord& record, const Executo
 // SCRUB asked for. ILLEGAL_TRANSITION from CLOSED; from SCRUB and SCRUBBING the record as it is.
 absl::StatusOr<BackupRecord> RequestScrub(const BackupRecord& record);
 
+// Another try of a backup that failed for good, as if it had just been asked for: REQUESTED, no
+// failure, all attempts left. ILLEGAL_TRANSITION from every state but UNRESOURCED.
+absl::StatusOr<BackupRecord> RequestRetry(const BackupRecord& record);
+
 // A new try: the next epoch, a new task. A scrub goes where the record says that the files are,
 // whatever the placement given here. STALE_TASK unless NeedOf() says kBackupTask or kScrubTask.
 absl::StatusOr<BackupRecord> BeginTask(const BackupRecord& record, std::string task_id,

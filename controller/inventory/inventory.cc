@@ -5,6 +5,7 @@
 #include "controller/domain/errors.h"
 #include "controller/inventory/inventory_memory.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace vmkeep::controller {
@@ -37,8 +38,40 @@ absl::StatusOr<HostRecord> Pin(StoreView& view, const HostRecord& seen) {
   }
   HostRecord pinned = seen;
   pinned.address = known->address;
+  pinned.draining = known->draining;
   pinned.acknowledged_sequence = known->acknowledged_sequence;
   return pinned;
+}
+
+absl::StatusOr<HostRecord> Changed(StoreView& view, const HostId& id,
+                                   const Inventory::HostChange& change) {
+  VMKEEP_ASSIGN_OR_RETURN(const std::vector<HostRecord> hosts, view.ListHosts());
+  std::optional<HostRecord> changed;
+  for (const HostRecord& host : hosts) {
+    if (host.id == id) {
+      changed = host;
+    } else if (change.executor_id && host.executor_id == *change.executor_id) {
+      return error::ExecutorTaken(host.executor_id, host.id);
+    }
+  }
+  if (!changed) return error::HostNotFound(id);
+  changed->draining = change.draining.value_or(changed->draining);
+  if (change.executor_id && changed->executor_id != *change.executor_id) {
+    changed->executor_id = *change.executor_id;
+    changed->acknowledged_sequence = 0;  // another executor counts its events anew
+  }
+  return *std::move(changed);
+}
+
+absl::Status CheckUnused(StoreView& view, const HostId& id) {
+  VMKEEP_ASSIGN_OR_RETURN(const std::optional<HostRecord> host, FindHost(view, id));
+  if (!host) return error::HostNotFound(id);
+  BackupQuery query;
+  query.project = kAnyProject;
+  query.filter.host_ids = {id};
+  query.limit = 1;
+  VMKEEP_ASSIGN_OR_RETURN(const std::vector<BackupRecord> backups, view.List(query));
+  return backups.empty() ? absl::OkStatus() : error::HostInUse(id);
 }
 
 }  // namespace
@@ -52,7 +85,9 @@ absl::Status Inventory::Load() {
     VMKEEP_ASSIGN_OR_RETURN(const std::vector<VmRecord> vms, view.ListVms());
     VMKEEP_ASSIGN_OR_RETURN(const std::vector<RepositoryRecord> repositories,
                             view.ListRepositories());
+    VMKEEP_ASSIGN_OR_RETURN(std::vector<VmRegistration> registrations, view.ListVmRegistrations());
     memory_->Load(std::move(hosts), vms, repositories);
+    for (VmRegistration& it : registrations) memory_->AddVmRegistration(std::move(it));
     return absl::OkStatus();
   });
 }
@@ -93,6 +128,50 @@ void Inventory::RecordHello(const HostRecord& seen, std::function<void(absl::Sta
       });
 }
 
+void Inventory::UpdateHost(HostId id, HostChange change,
+                           std::function<void(absl::StatusOr<HostView>)> done) {
+  const auto host = std::make_shared<HostRecord>();
+  store_.Commit(
+      [host, id = std::move(id),
+       change = std::move(change)](StoreTransaction& transaction) -> absl::StatusOr<Records> {
+        VMKEEP_ASSIGN_OR_RETURN(*host, Changed(transaction, id, change));
+        VMKEEP_RETURN_IF_ERROR(transaction.PutHost(*host));
+        return Records();
+      },
+      [host, memory = memory_, done = std::move(done)](const absl::StatusOr<Records>& committed) {
+        if (!committed.ok()) return done(committed.status());
+        done(memory->SetHost(*host));
+      });
+}
+
+void Inventory::DeleteHost(HostId id, std::function<void(absl::Status)> done) {
+  store_.Commit(
+      [id](StoreTransaction& transaction) -> absl::StatusOr<Records> {
+        VMKEEP_RETURN_IF_ERROR(CheckUnused(transaction, id));
+        VMKEEP_RETURN_IF_ERROR(transaction.DeleteHost(id));
+        return Records();
+      },
+      [id, memory = memory_, done = std::move(done)](const absl::StatusOr<Records>& committed) {
+        if (committed.ok()) memory->RemoveHost(id);
+        done(committed.status());
+      });
+}
+
+void Inventory::RegisterVm(VmRegistration registration, std::function<void(absl::Status)> done) {
+  store_.Commit(
+      [registration](StoreTransaction& transaction) -> absl::StatusOr<Records> {
+        VMKEEP_ASSIGN_OR_RETURN(const auto known, transaction.ListVmRegistrations());
+        const bool same = std::find(known.begin(), known.end(), registration) != known.end();
+        if (!same) VMKEEP_RETURN_IF_ERROR(transaction.AddVmRegistration(registration));
+        return Records();
+      },
+      [registration, memory = memory_,
+       done = std::move(done)](const absl::StatusOr<Records>& committed) {
+        if (committed.ok()) memory->AddVmRegistration(registration);
+        done(committed.status());
+      });
+}
+
 void Inventory::SetAvailability(const HostId& id, Availability availability,
                                 absl::string_view message) {
   memory_->SetAvailability(id, availability, message);
@@ -124,15 +203,21 @@ std::optional<HostView> Inventory::GetHost(absl::string_view id) const {
   return memory_->GetHost(id);
 }
 std::vector<HostView> Inventory::ListHosts() const { return memory_->ListHosts(); }
-std::vector<ResolvedVm> Inventory::ListVms() const { return memory_->ListVms(); }
+std::vector<ResolvedVm> Inventory::ListVms(absl::string_view project) const {
+  return memory_->ListVms(project);
+}
 std::vector<RepositoryRecord> Inventory::ListRepositories(absl::string_view host_id) const {
   return memory_->ListRepositories(host_id);
 }
 std::vector<RepositoryRecord> Inventory::ListAllRepositories() const {
   return memory_->ListAllRepositories();
 }
-absl::StatusOr<ResolvedVm> Inventory::ResolveVm(absl::string_view spelling) const {
-  return memory_->ResolveVm(spelling);
+absl::StatusOr<ResolvedVm> Inventory::ResolveVm(absl::string_view project,
+                                                absl::string_view spelling) const {
+  return memory_->ResolveVm(project, spelling);
+}
+std::string Inventory::UuidOf(absl::string_view project, absl::string_view spelling) const {
+  return memory_->UuidOf(project, spelling);
 }
 void Inventory::OnChange(std::function<void()> changed) { memory_->OnChange(std::move(changed)); }
 

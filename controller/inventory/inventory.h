@@ -29,11 +29,15 @@ struct HostView {
 struct ResolvedVm {
   VmRecord vm;
   std::vector<HostId> candidates;  // all hosts that report its UUID
+  std::string registered_id = {};  // in the project that asked; empty when it has none
+
+  // The VM as users call it.
+  const std::string& id() const { return registered_id.empty() ? vm.uuid : registered_id; }
 };
 
 class InventoryMemory;
 
-// Hosts, VMs and repositories: durable, never erased; availability lives in memory. Answers from
+// Hosts, VMs and repositories: durable; availability lives in memory. Answers from
 // memory, so no call but Load() waits. Thread-safe; lives as long as the store.
 class Inventory {
  public:
@@ -50,6 +54,17 @@ class Inventory {
   // than the pinned; EXECUTOR_TAKEN when it is another host's. id: the host's; address and
   // acknowledged_sequence are not looked at.
   void RecordHello(const HostRecord& seen, std::function<void(absl::Status)> done);
+  // Drains it or takes it back into service, and pins another executor, as given; nothing stays as
+  // it is. `done` after the fsync. HOST_NOT_FOUND, EXECUTOR_TAKEN.
+  struct HostChange {
+    std::optional<bool> draining;
+    std::optional<std::string> executor_id;
+  };
+  void UpdateHost(HostId id, HostChange change, std::function<void(absl::StatusOr<HostView>)> done);
+  // HOST_NOT_FOUND; HOST_IN_USE while a backup that is not CLOSED names it.
+  void DeleteHost(HostId id, std::function<void(absl::Status)> done);
+  // Repeating it changes nothing. VM_REGISTERED.
+  void RegisterVm(VmRegistration registration, std::function<void(absl::Status)> done);
   void SetAvailability(const HostId& id, Availability availability, absl::string_view message);
   // Replaces what the host has: in memory at once, durable when more than sizes changed. Of unknown
   // hosts nothing is kept.
@@ -60,14 +75,18 @@ class Inventory {
 
   std::optional<HostView> GetHost(absl::string_view id) const;
   std::vector<HostView> ListHosts() const;  // by id
-  std::vector<ResolvedVm> ListVms() const;  // by UUID, one entry per UUID
+  // By UUID, one entry per UUID.
+  std::vector<ResolvedVm> ListVms(absl::string_view project) const;
   std::vector<RepositoryRecord> ListRepositories(absl::string_view host_id) const;  // by slot
   std::vector<RepositoryRecord> ListAllRepositories() const;                        // by host, slot
 
-  // By UUID or name (of VMs on every host). VM_NOT_FOUND; VM_AMBIGUOUS when a name fits several
-  // UUIDs (metadata "vm_uuids") or when not exactly one of several hosts with this UUID runs it
-  // (metadata "host_ids").
-  absl::StatusOr<ResolvedVm> ResolveVm(absl::string_view spelling) const;
+  // By the project's registered id, by UUID, or by name (of VMs on every host). VM_NOT_FOUND;
+  // VM_AMBIGUOUS when a name fits several UUIDs (metadata "vm_uuids") or when not exactly one of
+  // several hosts with this UUID runs it (metadata "host_ids").
+  absl::StatusOr<ResolvedVm> ResolveVm(absl::string_view project, absl::string_view spelling) const;
+
+  // The UUID when it is an id that the project registered; else as it is.
+  std::string UuidOf(absl::string_view project, absl::string_view spelling) const;
 
   // Called, from some thread and without a lock, after anything above changed. Set once, before
   // use.

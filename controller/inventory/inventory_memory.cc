@@ -64,12 +64,30 @@ HostView InventoryMemory::SetHost(const HostRecord& record) {
   return view;
 }
 
+void InventoryMemory::RemoveHost(const HostId& id) {
+  {
+    MutexLock lock(&mu_);
+    hosts_.erase(id);
+    vms_.Replace(id, {});
+    repositories_.erase(id);
+    unwritten_.erase(id);
+  }
+  Changed();
+}
+
+void InventoryMemory::AddVmRegistration(VmRegistration registration) {
+  MutexLock lock(&mu_);
+  uuid_of_[{registration.project, registration.id}] = registration.uuid;
+  registered_as_[{registration.project, registration.uuid}] = registration.id;
+}
+
 bool InventoryMemory::Knows(const HostRecord& seen) const {
   MutexLock lock(&mu_);
   const auto host = hosts_.find(seen.id);
   if (host == hosts_.end()) return false;
   HostRecord same = seen;
   same.address = host->second.record.address;
+  same.draining = host->second.record.draining;
   same.acknowledged_sequence = host->second.record.acknowledged_sequence;
   return same == host->second.record;
 }
@@ -139,14 +157,35 @@ std::vector<VmRecord> InventoryMemory::VmsOf(const HostId& id) const {
   return vms_.OfHost(id);
 }
 
-std::vector<ResolvedVm> InventoryMemory::ListVms() const {
+std::vector<ResolvedVm> InventoryMemory::ListVms(absl::string_view project) const {
   MutexLock lock(&mu_);
-  return vms_.List();
+  std::vector<ResolvedVm> vms = vms_.List();
+  for (ResolvedVm& vm : vms) SetRegisteredId(project, vm);
+  return vms;
 }
 
-absl::StatusOr<ResolvedVm> InventoryMemory::ResolveVm(absl::string_view spelling) const {
+absl::StatusOr<ResolvedVm> InventoryMemory::ResolveVm(absl::string_view project,
+                                                      absl::string_view spelling) const {
   MutexLock lock(&mu_);
-  return vms_.Resolve(spelling);
+  absl::StatusOr<ResolvedVm> vm = vms_.Resolve(UuidOfHere(project, spelling));
+  if (vm.ok()) SetRegisteredId(project, *vm);
+  return vm;
+}
+
+std::string InventoryMemory::UuidOf(absl::string_view project, absl::string_view spelling) const {
+  MutexLock lock(&mu_);
+  return UuidOfHere(project, spelling);
+}
+
+std::string InventoryMemory::UuidOfHere(absl::string_view project,
+                                        absl::string_view spelling) const {
+  const auto found = uuid_of_.find({std::string(project), std::string(spelling)});
+  return found == uuid_of_.end() ? std::string(spelling) : found->second;
+}
+
+void InventoryMemory::SetRegisteredId(absl::string_view project, ResolvedVm& vm) const {
+  const auto found = registered_as_.find({std::string(project), vm.vm.uuid});
+  if (found != registered_as_.end()) vm.registered_id = found->second;
 }
 
 std::vector<RepositoryRecord> InventoryMemory::ListRepositories(absl::string_view host_id) const {

@@ -15,6 +15,8 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace vmkeep::controller {
@@ -30,6 +32,8 @@ class InventoryMemory {
 
   // The record as it was committed.
   HostView SetHost(const HostRecord& record) ABSL_LOCKS_EXCLUDED(mu_);
+  void RemoveHost(const HostId& id) ABSL_LOCKS_EXCLUDED(mu_);
+  void AddVmRegistration(VmRegistration registration) ABSL_LOCKS_EXCLUDED(mu_);
   // True when exactly this answered before.
   bool Knows(const HostRecord& seen) const ABSL_LOCKS_EXCLUDED(mu_);
   void SetAvailability(const HostId& id, Availability availability, absl::string_view message)
@@ -44,8 +48,12 @@ class InventoryMemory {
   std::optional<HostView> GetHost(absl::string_view id) const ABSL_LOCKS_EXCLUDED(mu_);
   std::vector<HostView> ListHosts() const ABSL_LOCKS_EXCLUDED(mu_);
   std::vector<VmRecord> VmsOf(const HostId& id) const ABSL_LOCKS_EXCLUDED(mu_);
-  std::vector<ResolvedVm> ListVms() const ABSL_LOCKS_EXCLUDED(mu_);
-  absl::StatusOr<ResolvedVm> ResolveVm(absl::string_view spelling) const ABSL_LOCKS_EXCLUDED(mu_);
+  std::vector<ResolvedVm> ListVms(absl::string_view project) const ABSL_LOCKS_EXCLUDED(mu_);
+  absl::StatusOr<ResolvedVm> ResolveVm(absl::string_view project, absl::string_view spelling) const
+      ABSL_LOCKS_EXCLUDED(mu_);
+  // See Inventory.
+  std::string UuidOf(absl::string_view project, absl::string_view spelling) const
+      ABSL_LOCKS_EXCLUDED(mu_);
   std::vector<RepositoryRecord> ListRepositories(absl::string_view host_id) const
       ABSL_LOCKS_EXCLUDED(mu_);
   std::vector<RepositoryRecord> ListAllRepositories() const ABSL_LOCKS_EXCLUDED(mu_);
@@ -64,6 +72,14 @@ class InventoryMemory {
   VmIndex vms_ ABSL_GUARDED_BY(mu_);
   std::map<HostId, std::vector<RepositoryRecord>> repositories_ ABSL_GUARDED_BY(mu_);
   std::set<HostId> unwritten_ ABSL_GUARDED_BY(mu_);
+  // Both ways: {project, id} -> UUID, {project, UUID} -> id.
+  std::map<std::pair<std::string, std::string>, std::string> uuid_of_ ABSL_GUARDED_BY(mu_);
+  std::map<std::pair<std::string, std::string>, std::string> registered_as_ ABSL_GUARDED_BY(mu_);
+
+  std::string UuidOfHere(absl::string_view project, absl::string_view spelling) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void SetRegisteredId(absl::string_view project, ResolvedVm& vm) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 };
 
 }  // namespace vmkeep::controller

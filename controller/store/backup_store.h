@@ -78,6 +78,7 @@ class StoreView {
   virtual absl::StatusOr<std::vector<HostRecord>> ListHosts() = 0;
   virtual absl::StatusOr<std::vector<VmRecord>> ListVms() = 0;
   virtual absl::StatusOr<std::vector<RepositoryRecord>> ListRepositories() = 0;
+  virtual absl::StatusOr<std::vector<VmRegistration>> ListVmRegistrations() = 0;
   virtual int64_t revision() = 0;
 };
 
@@ -92,6 +93,10 @@ class StoreTransaction : public StoreView {
   // Inserts or replaces. acknowledged_sequence counts for a new host and another executor only,
   // else it is PutAcknowledged's.
   virtual absl::Status PutHost(const HostRecord& host) = 0;
+  // Forgets it, its VMs and its repositories. Absent is OK.
+  virtual absl::Status DeleteHost(const HostId& host) = 0;
+  // VM_REGISTERED when the project has the id or the UUID already.
+  virtual absl::Status AddVmRegistration(const VmRegistration& registration) = 0;
   // Replaces all VMs / repositories of one host by these.
   virtual absl::Status PutVms(const HostId& host, const std::vector<VmRecord>& vms) = 0;
   virtual absl::Status PutRepositories(const HostId& host,

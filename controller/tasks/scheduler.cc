@@ -84,7 +84,11 @@ void Scheduler::StepHere() {
     inventory_moved = std::exchange(inventory_moved_, false);
   }
   if (inventory_moved) {
-    events.emplace_back(scheduler_event::InventoryChanged{inventory_.ListAllRepositories()});
+    scheduler_event::InventoryChanged changed{inventory_.ListAllRepositories(), {}};
+    for (const HostView& host : inventory_.ListHosts()) {
+      if (host.record.draining) changed.draining.insert(host.record.id);
+    }
+    events.emplace_back(std::move(changed));
   }
   for (const SchedulerCommand& command : core_.Step(clock_.Monotonic(), std::move(events))) {
     std::visit([this](const auto& c) { Run(c); }, command);

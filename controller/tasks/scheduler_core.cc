@@ -77,6 +77,7 @@ void SchedulerCore::On(const scheduler_event::HostOffline& event) {
 
 void SchedulerCore::On(const scheduler_event::InventoryChanged& event) {
   repositories_ = event.repositories;
+  draining_hosts_ = event.draining;
 }
 
 void SchedulerCore::On(const scheduler_event::Written& event) {

@@ -49,6 +49,7 @@ struct HostOffline {
 };
 struct InventoryChanged {
   std::vector<RepositoryRecord> repositories;  // all, of all hosts
+  std::set<HostId> draining = {};              // hosts where nothing new starts
 };
 // A BeginTask, RejectTask or CloseWithoutTask command reached the store, or did not. What it
 // changed came as RecordChanged before.
@@ -230,6 +231,7 @@ class SchedulerCore {
   SchedulerOptions options_;
   std::map<BackupId, Entry> entries_;
   std::map<HostId, Host> hosts_;  // absent: not heard of yet
+  std::set<HostId> draining_hosts_;
   std::vector<RepositoryRecord> repositories_;
   std::map<VmKey, int64_t> next_turn_;  // of each VM's line
   int64_t turn_ = 0;                    // of the record that began last

@@ -13,6 +13,7 @@ namespace {
 
 constexpr char kWaitingForSlot[] = "WAITING_FOR_SLOT";
 constexpr char kRepositoryIll[] = "REPOSITORY_ILL";
+constexpr char kHostDraining[] = "HOST_DRAINING";
 
 }  // namespace
 
@@ -72,7 +73,16 @@ void SchedulerCore::TryBegin(Entry& entry, Load& load) {
     ShowUnreachable(entry, host->second);
     return;
   }
-  if (entry.conditions.contains(kHostUnreachable)) ShowNone(entry);
+  if (draining_hosts_.contains(entry.record.host_id)) {
+    Show(
+        entry, kHostDraining,
+        absl::StrCat("host ", entry.record.host_id,
+                     " is draining: nothing new starts there until it is taken back into service"));
+    return;
+  }
+  if (entry.conditions.contains(kHostUnreachable) || entry.conditions.contains(kHostDraining)) {
+    ShowNone(entry);
+  }
   if (!Due(entry)) return;
   if (const auto problem = SlotProblem(entry, load)) {
     Show(entry, kWaitingForSlot, *problem);

@@ -43,13 +43,13 @@ void ReadOverlayFiles(Statements& statements, VmRecord& vm) {
 std::vector<HostRecord> ReadHosts(Statements& statements) {
   std::vector<HostRecord> hosts;
   BoundStatement rows = statements.Bind(
-      "SELECT id, address, executor_id, hostname, hypervisor, version, simulated, "
+      "SELECT id, address, executor_id, hostname, hypervisor, version, simulated, draining, "
       "acknowledged_sequence"
       " FROM host ORDER BY id");
   while (rows->executeStep()) {
     HostRecord& host = hosts.emplace_back();
     ReadRow(*rows, host.id, host.address, host.executor_id, host.hostname, host.hypervisor,
-            host.version, host.simulated, host.acknowledged_sequence);
+            host.version, host.simulated, host.draining, host.acknowledged_sequence);
   }
   return hosts;
 }
@@ -89,18 +89,41 @@ std::vector<RepositoryRecord> ReadRepositories(Statements& statements) {
   return repositories;
 }
 
+std::vector<VmRegistration> ReadVmRegistrations(Statements& statements) {
+  std::vector<VmRegistration> registrations;
+  BoundStatement rows =
+      statements.Bind("SELECT project, id, uuid FROM vm_registration ORDER BY project, id");
+  while (rows->executeStep()) {
+    VmRegistration& it = registrations.emplace_back();
+    ReadRow(*rows, it.project, it.id, it.uuid);
+  }
+  return registrations;
+}
+
 void WriteHost(Statements& statements, const HostRecord& host) {
   statements.Run(
       "INSERT INTO host (id, address, executor_id, hostname, hypervisor, version, simulated, "
-      "acknowledged_sequence)"
-      " VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET address=excluded.address, "
+      "draining, acknowledged_sequence)"
+      " VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET address=excluded.address, "
       "hostname=excluded.hostname,"
       " hypervisor=excluded.hypervisor, version=excluded.version, simulated=excluded.simulated,"
+      " draining=excluded.draining,"
       // Another executor counts its events anew.
       " acknowledged_sequence=CASE WHEN executor_id=excluded.executor_id THEN acknowledged_sequence"
       " ELSE excluded.acknowledged_sequence END, executor_id=excluded.executor_id",
       host.id, host.address, host.executor_id, host.hostname, host.hypervisor, host.version,
-      host.simulated, host.acknowledged_sequence);
+      host.simulated, host.draining, host.acknowledged_sequence);
+}
+
+void RemoveHost(Statements& statements, const HostId& host) {
+  WriteVms(statements, host, {});
+  WriteRepositories(statements, host, {});
+  statements.Run("DELETE FROM host WHERE id=?", host);
+}
+
+void WriteVmRegistration(Statements& statements, const VmRegistration& registration) {
+  statements.Run("INSERT INTO vm_registration (project, id, uuid) VALUES (?,?,?)",
+                 registration.project, registration.id, registration.uuid);
 }
 
 void WriteAcknowledged(Statements& statements, const HostId& host, int64_t sequence) {

@@ -11,11 +11,14 @@
 // SQLite::Exception.
 namespace vmkeep::controller {
 
-std::vector<HostRecord> ReadHosts(Statements& statements);               // by id
-std::vector<VmRecord> ReadVms(Statements& statements);                   // by host, UUID
-std::vector<RepositoryRecord> ReadRepositories(Statements& statements);  // by host, slot
+std::vector<HostRecord> ReadHosts(Statements& statements);                // by id
+std::vector<VmRecord> ReadVms(Statements& statements);                    // by host, UUID
+std::vector<RepositoryRecord> ReadRepositories(Statements& statements);   // by host, slot
+std::vector<VmRegistration> ReadVmRegistrations(Statements& statements);  // by project, id
 
 void WriteHost(Statements& statements, const HostRecord& host);
+void RemoveHost(Statements& statements, const HostId& host);  // with its VMs and repositories
+void WriteVmRegistration(Statements& statements, const VmRegistration& registration);
 void WriteAcknowledged(Statements& statements, const HostId& host, int64_t sequence);
 void WriteVms(Statements& statements, const HostId& host, const std::vector<VmRecord>& vms);
 void WriteRepositories(Statements& statements, const HostId& host,

@@ -81,6 +81,21 @@ absl::Status SqliteTransaction::PutHost(const HostRecord& host) {
   return Write("put host", [&] { WriteHost(statements_, host); });
 }
 
+absl::Status SqliteTransaction::DeleteHost(const HostId& host) {
+  return Write("delete host", [&] { RemoveHost(statements_, host); });
+}
+
+absl::Status SqliteTransaction::AddVmRegistration(const VmRegistration& registration) {
+  VMKEEP_ASSIGN_OR_RETURN(const std::vector<VmRegistration> known, ListVmRegistrations());
+  for (const VmRegistration& it : known) {
+    if (it.project != registration.project) continue;
+    if (it.id == registration.id || it.uuid == registration.uuid) {
+      return error::VmRegistered(it.id, it.uuid);
+    }
+  }
+  return Write("register VM", [&] { WriteVmRegistration(statements_, registration); });
+}
+
 absl::Status SqliteTransaction::PutVms(const HostId& host, const std::vector<VmRecord>& vms) {
   return Write("put VMs", [&] { WriteVms(statements_, host, vms); });
 }

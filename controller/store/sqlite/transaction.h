@@ -78,6 +78,10 @@ class SqliteView : public Base {
     return Run<std::vector<RepositoryRecord>>("list repositories",
                                               [&] { return ReadRepositories(statements_); });
   }
+  absl::StatusOr<std::vector<VmRegistration>> ListVmRegistrations() override {
+    return Run<std::vector<VmRegistration>>("list VM registrations",
+                                            [&] { return ReadVmRegistrations(statements_); });
+  }
   int64_t revision() override { return revision_; }
 
  protected:
@@ -106,6 +110,8 @@ class SqliteTransaction final : public SqliteView<StoreTransaction> {
 
   absl::StatusOr<BackupRecord> Put(BackupRecord record) override;
   absl::Status PutHost(const HostRecord& host) override;
+  absl::Status DeleteHost(const HostId& host) override;
+  absl::Status AddVmRegistration(const VmRegistration& registration) override;
   absl::Status PutVms(const HostId& host, const std::vector<VmRecord>& vms) override;
   absl::Status PutRepositories(const HostId& host,
                                const std::vector<RepositoryRecord>& repositories) override;

@@ -233,7 +233,8 @@ TEST_P(StoreContract, ListsOpenRecordsOfAllProjectsOldestFirst) {
 }
 
 TEST_P(StoreContract, KeepsTheInventory) {
-  const HostRecord host{"kvm-1", "unix:/run/x", Uuid(1), "host.example", "libvirt", "0.1", true, 7};
+  const HostRecord host{"kvm-1", "unix:/run/x", Uuid(1), "host.example", "libvirt", "0.1",
+                        true,    true,          7};
   const VmRecord vm{Uuid(2), "web", "kvm-1", PowerState::kPaused,
                     Overlay{At(1), 5, Uuid(3), {"/b", "/a"}, true, "merge it"}};
   const VmRecord plain{Uuid(1), "db", "kvm-1", PowerState::kOff, std::nullopt};
@@ -264,6 +265,52 @@ TEST_P(StoreContract, KeepsTheInventory) {
               IsOkAndHolds(ElementsAre(plain, elsewhere)));
   EXPECT_THAT(View([](StoreView& view) { return view.ListRepositories(); }),
               IsOkAndHolds(IsEmpty()));
+}
+
+TEST_P(StoreContract, ADeletedHostTakesItsVmsAndRepositoriesAlong) {
+  const auto change = [&](BackupStore::Mutation mutation) {
+    EXPECT_THAT(CommitAndWait(*store_, std::move(mutation)), IsOk());
+  };
+  change([](StoreTransaction& transaction) -> absl::StatusOr<Records> {
+    for (const HostId host : {"kvm-1", "kvm-2"}) {
+      VMKEEP_RETURN_IF_ERROR(transaction.PutHost(MakeHost(host)));
+      VMKEEP_RETURN_IF_ERROR(
+          transaction.PutVms(host, {{Uuid(2), "web", host, PowerState::kOff, {}}}));
+      RepositoryRecord repository;
+      repository.host_id = host;
+      repository.slot = 1;
+      VMKEEP_RETURN_IF_ERROR(transaction.PutRepositories(host, {repository}));
+    }
+    return Records();
+  });
+  change([](StoreTransaction& transaction) -> absl::StatusOr<Records> {
+    VMKEEP_RETURN_IF_ERROR(transaction.DeleteHost("kvm-1"));
+    VMKEEP_RETURN_IF_ERROR(transaction.DeleteHost("nobody"));
+    return Records();
+  });
+  Reopen();
+  EXPECT_EQ(View([](StoreView& view) { return view.ListHosts(); })->front().id, "kvm-2");
+  EXPECT_EQ(View([](StoreView& view) { return view.ListVms(); })->front().host_id, "kvm-2");
+  EXPECT_EQ(View([](StoreView& view) { return view.ListRepositories(); })->size(), 1);
+}
+
+TEST_P(StoreContract, AVmHasOneRegisteredIdPerProject) {
+  const auto add = [&](const VmRegistration& registration) {
+    return CommitAndWait(*store_,
+                         [&](StoreTransaction& transaction) -> absl::StatusOr<Records> {
+                           VMKEEP_RETURN_IF_ERROR(transaction.AddVmRegistration(registration));
+                           return Records();
+                         })
+        .status();
+  };
+  EXPECT_THAT(add({"local", "web", Uuid(1)}), IsOk());
+  EXPECT_THAT(add({"other", "web", Uuid(2)}), IsOk()) << "another project's ids are its own";
+  EXPECT_THAT(add({"local", "web", Uuid(3)}), HasReason("VM_REGISTERED"));
+  EXPECT_THAT(add({"local", "db", Uuid(1)}), HasReason("VM_REGISTERED"));
+  Reopen();
+  EXPECT_THAT(View([](StoreView& view) { return view.ListVmRegistrations(); }),
+              IsOkAndHolds(ElementsAre(VmRegistration{"local", "web", Uuid(1)},
+                                       VmRegistration{"other", "web", Uuid(2)})));
 }
 
 TEST_P(StoreContract, AcknowledgedNeverGoesBackButForAnotherExecutor) {

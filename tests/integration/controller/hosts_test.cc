@@ -18,6 +18,26 @@ class HostsTest : public ControllerTest {
       return (inventory_.get()->*method)(context, request, response);
     });
   }
+  absl::StatusOr<pb::Host> UpdateHost(const pb::UpdateHostRequest& request) {
+    return Call<pb::Host>(&pb::InventoryService::Stub::UpdateHost, request);
+  }
+  static pb::UpdateHostRequest Draining(const std::string& id, bool draining) {
+    pb::UpdateHostRequest request;
+    request.set_id(id);
+    request.set_draining(draining);
+    return request;
+  }
+  absl::StatusOr<pb::Vm> RegisterVm(const std::string& id, const std::string& uuid) {
+    pb::RegisterVmRequest request;
+    request.set_id(id);
+    request.set_uuid(uuid);
+    return Call<pb::Vm>(&pb::InventoryService::Stub::RegisterVm, request);
+  }
+  absl::StatusOr<pb::Vm> GetVm(const std::string& id) {
+    pb::GetVmRequest request;
+    request.set_id(id);
+    return Call<pb::Vm>(&pb::InventoryService::Stub::GetVm, request);
+  }
   pb::Host HostNow(const std::string& id) {
     pb::GetHostRequest request;
     request.set_id(id);
@@ -78,6 +98,146 @@ TEST_F(HostsTest, AnotherExecutorAtTheAddressIsRefusedUntilThePinnedOneIsBack) {
   EXPECT_EQ(host("kvm-1").accepted(), 0);
   host("kvm-1").SetExecutorId("executor-of-kvm-1");
   AwaitState(created.id(), pb::Backup::RUNNING);
+}
+
+TEST_F(HostsTest, AReplacedExecutorWorksOnceItIsConfirmed) {
+  AddHost("kvm-1", {"web-1"});
+  AddHost("kvm-2");
+  host("kvm-1").SetExecutorId("00000000-0000-4000-8000-0000000000aa");
+  host("kvm-1").BreakStream();
+  AwaitHost("kvm-1", pb::Host::REFUSED);
+  pb::UpdateHostRequest request;
+  request.set_id("kvm-1");
+  request.set_executor_id("nonsense");
+  EXPECT_THAT(UpdateHost(request), StatusIs(absl::StatusCode::kInvalidArgument));
+  request.set_executor_id("00000000-0000-4000-8000-0000000000AA");
+  EXPECT_THAT(UpdateHost(request), IsOk());
+  AwaitHost("kvm-1", pb::Host::ONLINE);
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup created, Create("web-1", "nightly"));
+  AwaitState(created.id(), pb::Backup::RUNNING);
+  // One executor is one host.
+  request.set_id("kvm-2");
+  EXPECT_THAT(UpdateHost(request), HasReason("EXECUTOR_TAKEN"));
+}
+
+TEST_F(HostsTest, ADrainingHostEndsItsWorkAndTakesNoNewAlsoAfterARestart) {
+  AddHost("kvm-1", {"web-1", "web-2"}).FinishAtOnce(false);
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup running, Create("web-1", "nightly"));
+  AwaitState(running.id(), pb::Backup::BUILDING);
+  EXPECT_THAT(UpdateHost(Draining("kvm-1", true)), IsOk());
+  EXPECT_TRUE(HostNow("kvm-1").draining());
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup waiting, Create("web-2", "nightly"));
+  AwaitCondition(waiting.id(), "HOST_DRAINING");
+  EXPECT_TRUE(host("kvm-1").Finish(running.id()));
+  AwaitState(running.id(), pb::Backup::RUNNING);
+  StopController();
+  StartController();
+  AwaitCondition(waiting.id(), "HOST_DRAINING");
+  EXPECT_EQ(host("kvm-1").accepted(), 1);
+  host("kvm-1").FinishAtOnce(true);
+  EXPECT_THAT(UpdateHost(Draining("kvm-1", false)), IsOk());
+  EXPECT_FALSE(HasCondition(AwaitState(waiting.id(), pb::Backup::RUNNING), "HOST_DRAINING"));
+}
+
+TEST_F(HostsTest, AnUpdateThatChangesNothingOrTooMuchIsRefused) {
+  AddHost("kvm-1");
+  pb::UpdateHostRequest request;
+  request.set_id("kvm-1");
+  EXPECT_THAT(UpdateHost(request), StatusIs(absl::StatusCode::kInvalidArgument));
+  request.mutable_update_mask()->add_paths("address");
+  EXPECT_THAT(UpdateHost(request),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("address")));
+  EXPECT_THAT(UpdateHost(Draining("nobody", true)), HasReason("HOST_NOT_FOUND"));
+}
+
+TEST_F(HostsTest, AHostIsForgottenWhenNothingNeedsItAnyMore) {
+  AddHost("kvm-1", {"web-1"});
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup backup, Create("web-1", "nightly"));
+  AwaitState(backup.id(), pb::Backup::RUNNING);
+  pb::DeleteHostRequest request;
+  request.set_id("kvm-1");
+  const auto remove = [&] {
+    return Call<google::protobuf::Empty>(&pb::InventoryService::Stub::DeleteHost, request).status();
+  };
+  EXPECT_THAT(remove(),
+              AllOf(StatusIs(absl::StatusCode::kFailedPrecondition), HasReason("HOST_IN_USE")));
+  EXPECT_THAT(Scrub(backup.id()), IsOk());
+  AwaitState(backup.id(), pb::Backup::CLOSED);
+  EXPECT_THAT(remove(), IsOk());
+  EXPECT_THAT(remove(), HasReason("HOST_NOT_FOUND"));
+  EXPECT_THAT(Create("web-1", "again"), HasReason("VM_NOT_FOUND"));
+  EXPECT_THAT(Get(backup.id()), IsOk()) << "the record stays for audit";
+  StopController();
+  StartController();
+  EXPECT_THAT(remove(), HasReason("HOST_NOT_FOUND"));
+  // Registered again it is a new host: whoever answers is pinned.
+  host("kvm-1").SetExecutorId("another");
+  EXPECT_THAT(Register("kvm-1", "unix:/fake/kvm-1"), IsOk());
+  AwaitHost("kvm-1", pb::Host::ONLINE);
+  EXPECT_EQ(HostNow("kvm-1").executor_id(), "another");
+}
+
+TEST_F(HostsTest, ARegisteredVmIsFoundByItsIdItsUuidAndItsName) {
+  AddHost("kvm-1", {"web-1", "web-2"});
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup before, Create("web-1", "before"));
+  AwaitState(before.id(), pb::Backup::RUNNING);
+  for (int twice = 0; twice < 2; ++twice) {
+    VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Vm vm, RegisterVm("shop-frontend", VmUuid("web-1")));
+    EXPECT_EQ(vm.id(), "shop-frontend");
+    EXPECT_EQ(vm.name(), "web-1");
+  }
+  EXPECT_THAT(RegisterVm("shop-frontend", VmUuid("web-2")), HasReason("VM_REGISTERED"));
+  EXPECT_THAT(RegisterVm("other", VmUuid("web-1")), HasReason("VM_REGISTERED"));
+  EXPECT_THAT(RegisterVm(VmUuid("web-2"), VmUuid("web-1")),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  StopController();
+  StartController();
+  AwaitVm("web-1");
+  for (const std::string& spelling :
+       {std::string("shop-frontend"), VmUuid("web-1"), std::string("web-1")}) {
+    VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Vm vm, GetVm(spelling));
+    EXPECT_EQ(vm.id(), "shop-frontend") << spelling;
+    EXPECT_EQ(vm.uuid(), VmUuid("web-1")) << spelling;
+  }
+  EXPECT_EQ(GetVm("web-2")->id(), VmUuid("web-2"));
+  EXPECT_THAT(GetVm("nobody"), HasReason("VM_NOT_FOUND"));
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup after, Create("shop-frontend", "after"));
+  EXPECT_EQ(after.vm_id(), "shop-frontend");
+  EXPECT_EQ(after.vm_uuid(), VmUuid("web-1"));
+  EXPECT_EQ(after.vm_name(), "web-1");
+  pb::ListBackupsRequest list;
+  list.mutable_filter()->add_vm_ids("shop-frontend");
+  EXPECT_EQ(List(list)->backups_size(), 2) << "also the one of before";
+}
+
+TEST_F(HostsTest, AVmMayBeRegisteredBeforeAnyHostReportsIt) {
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Vm vm, RegisterVm("early", VmUuid("web-1")));
+  EXPECT_EQ(vm.uuid(), VmUuid("web-1"));
+  EXPECT_EQ(vm.host_id(), "");
+  EXPECT_THAT(GetVm("early"), HasReason("VM_NOT_FOUND"));
+  AddHost("kvm-1", {"web-1"});
+  EXPECT_EQ(GetVm("early")->host_id(), "kvm-1");
+}
+
+TEST_F(HostsTest, VmsOnAnOverlayAreListedAlone) {
+  AddHost("kvm-1", {"web-1", "web-2"});
+  controller::Overlay overlay;
+  overlay.since = absl::FromUnixSeconds(1'700'000'000);
+  overlay.bytes = 4096;
+  overlay.files = {"/vm/web-2.raw.vmkeep-t.qcow2"};
+  host("kvm-1").SetOverlay(VmUuid("web-2"), overlay);
+  pb::ListVmsRequest request;
+  request.set_on_overlay(true);
+  AwaitTrue(
+      [&] {
+        return Call<pb::ListVmsResponse>(&pb::InventoryService::Stub::ListVms, request)
+                   ->vms_size() == 1;
+      },
+      "the overlay is known");
+  const pb::Vm vm = *GetVm("web-2");
+  EXPECT_EQ(vm.overlay().bytes(), 4096);
+  EXPECT_EQ(vm.overlay().since().seconds(), 1'700'000'000);
+  EXPECT_FALSE(GetVm("web-1")->has_overlay());
 }
 
 TEST_F(HostsTest, AStreamWithoutASignOfLifeIsDead) {

@@ -250,6 +250,28 @@ TEST(LifecycleTest, FilesOfAnEarlierTryAreNotForgottenByALaterOne) {
   EXPECT_TRUE(record.files_may_exist);
 }
 
+TEST(LifecycleTest, OnlyWhatFailedForGoodIsRetried) {
+  for (const auto& [name, record] : Stands()) {
+    const absl::StatusOr<BackupRecord> retried = RequestRetry(record);
+    if (record.state != kUnresourced) {
+      EXPECT_THAT(retried, AllOf(StatusIs(absl::StatusCode::kFailedPrecondition),
+                                 HasReason("ILLEGAL_TRANSITION")))
+          << name;
+      continue;
+    }
+    ASSERT_THAT(retried, IsOk()) << name;
+    EXPECT_EQ(retried->state, kRequested) << name;
+    EXPECT_FALSE(retried->failure.has_value()) << name;
+    EXPECT_EQ(retried->attempts, 0) << name;
+    EXPECT_FALSE(retried->time_valid.has_value()) << name;
+    EXPECT_EQ(NeedOf(*retried), Need::kBackupTask) << name;
+    // The next epoch fences the failed try.
+    EXPECT_EQ(BeginTask(*retried, "t-9", 1, "repo-1", "", 0)->epoch, record.epoch + 1) << name;
+    // It is placed anew, unless files lie where the failed try was.
+    EXPECT_EQ(retried->repository, record.files_may_exist ? record.repository : 0) << name;
+  }
+}
+
 TEST(LifecycleTest, ScrubIsAllowedFromEverywhereButClosed) {
   for (const auto& [name, record] : Stands()) {
     const absl::StatusOr<BackupRecord> scrub = RequestScrub(record);

@@ -64,7 +64,7 @@ TEST_F(InventoryTest, WhatAHostHasIsKnownAtOnceAndAfterARestart) {
                               {Repository(2, 5), Repository(1, 6), Repository(1, 9)});
   const auto check = [&] {
     EXPECT_EQ(inventory_->ListVms().size(), 2u);
-    VMKEEP_ASSERT_OK_AND_ASSIGN(const ResolvedVm vm, inventory_->ResolveVm("vm-2"));
+    VMKEEP_ASSERT_OK_AND_ASSIGN(const ResolvedVm vm, inventory_->ResolveVm("local", "vm-2"));
     EXPECT_EQ(vm.vm.host_id, "kvm-1");
     EXPECT_EQ(vm.vm.overlay->backup_id, Uuid(50));
     const std::vector<RepositoryRecord> repositories = inventory_->ListRepositories("kvm-1");
@@ -129,7 +129,7 @@ TEST_F(InventoryTest, ManyThreadsMayAskAndReport) {
   }
   threads.emplace_back([this] {
     for (int round = 0; round < 200; ++round) {
-      inventory_->ResolveVm("vm-101").IgnoreError();
+      inventory_->ResolveVm("local", "vm-101").IgnoreError();
       inventory_->ListVms();
       inventory_->ListHosts();
       inventory_->ListAllRepositories();

@@ -83,6 +83,18 @@ TEST_F(SchedulerCoreTest, ChosenByTheControllerTheOtherRepositoryIsTakenWhenOneH
   EXPECT_EQ(Asked<cmd::BeginTask>()[1].dispatch.repository, 2);
 }
 
+TEST_F(SchedulerCoreTest, NothingNewStartsOnADrainingHostAndItsRecordsSaySo) {
+  Happen({ev::InventoryChanged{repositories_, {"h1"}}, ev::HostOnline{"h1", {}},
+          ev::HostOnline{"h2", {}}, ev::RecordChanged{Request("a", "vm1", "h1")},
+          ev::RecordChanged{ToScrub("s", "vm2")}, ev::RecordChanged{Request("b", "vm3", "h2")}});
+  EXPECT_THAT(Begun(), ElementsAre("b"));
+  EXPECT_THAT(shown_["a"]["HOST_DRAINING"], HasSubstr("h1"));
+  EXPECT_TRUE(shown_["s"].contains("HOST_DRAINING")) << "a scrub is new work too";
+  Happen(ev::InventoryChanged{repositories_, {}});
+  EXPECT_THAT(Begun(), ElementsAre("a", "s"));
+  EXPECT_TRUE(shown_["a"].empty());
+}
+
 TEST_F(SchedulerCoreTest, ALongLineOfOneVmDoesNotHoldUpAnother) {
   Happen(ev::HostOnline{"h1", {}});
   std::vector<SchedulerEvent> events;
