@@ -97,7 +97,7 @@ absl::Status StepRunner::RunCopy(const std::string& target, const std::stop_toke
   VMKEEP_ASSIGN_OR_RETURN(
       worker::v1::CopyResult copy,
       CopyDisk(env_, record_, data_.vm.disks[index],
-               RoomsOf(data_.vm.disks, env_.options.overlay_reserve_bytes),
+               RoomsOf(data_.vm.disks, env_.options.overlay_reserve_bytes, env_.options.overlay_dir),
                std::max(left, absl::ZeroDuration()), stop, [this](const worker::v1::Progress& p) {
                  progress_.Update(p.bytes_done(), p.bytes_total(), p.bytes_holes());
                }));
