@@ -41,9 +41,10 @@ ABSL_FLAG(std::string, worker_binary, "", "vmkeep-worker; default: beside this p
 ABSL_FLAG(int64_t, overlay_reserve_bytes, 0,
           "free bytes that a VM's overlays need on the host before a backup; 0: 5 % of the virtual "
           "size, 1 to 16 GiB");
-ABSL_FLAG(std::string, overlay_dir, "",
-          "folder for the overlays of disks that are block devices, where QEMU's user may go; empty: "
-          "VMs with such disks are refused");
+ABSL_FLAG(
+    std::string, overlay_dir, "",
+    "folder for the overlays of disks that are block devices, where QEMU's user may go; empty: "
+    "VMs with such disks are refused");
 ABSL_FLAG(absl::Duration, stall_timeout, absl::Seconds(60),
           "a copy in which no byte moves for so long is given up");
 ABSL_FLAG(absl::Duration, copy_deadline, absl::Hours(24),
@@ -69,6 +70,13 @@ std::string BesideUs(const std::string& name) {
   std::error_code failed;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", failed);
   return failed ? name : (self.parent_path() / name).string();
+}
+
+// One spelling, however the flag spells it this time: leftover servers are found by it.
+std::string FlatViewDir(const std::string& state_dir) {
+  std::error_code failed;
+  const std::filesystem::path folder = std::filesystem::weakly_canonical(state_dir, failed);
+  return ((failed || folder.empty() ? std::filesystem::path(state_dir) : folder) / "flat").string();
 }
 
 std::string Hostname() {
@@ -142,6 +150,7 @@ absl::StatusOr<Options> ParseOptions(int argc, char** argv) {
   }
   VMKEEP_ASSIGN_OR_RETURN(options.log_level, ParseLevel(absl::GetFlag(FLAGS_log_level)));
   VMKEEP_ASSIGN_OR_RETURN(options.tasks, ParseTaskOptions());
+  options.tasks.flat_view_dir = FlatViewDir(options.state_dir);
   return options;
 }
 

@@ -1,6 +1,7 @@
 #include "executor/task/preflight.h"
 
 #include "common/status_macros.h"
+#include "executor/flat_view/flat_view.h"
 #include "executor/hypervisor/errors.h"
 #include "executor/task/copy.h"
 #include "executor/task/errors.h"
@@ -25,7 +26,7 @@ bool IsSafeTarget(const std::string& target) {
                      [](unsigned char c) { return absl::ascii_isalnum(c); });
 }
 
-absl::Status CheckDescription(const VmDescription& vm) {
+absl::Status CheckDescription(const Environment& env, const VmDescription& vm) {
   if (vm.disks.empty()) {
     return error::CannotBackUp(vm.name, "it has no disk that can be copied; see excluded disks");
   }
@@ -36,6 +37,7 @@ absl::Status CheckDescription(const VmDescription& vm) {
                                 "\" is none that vmkeep knows: raw and qcow2 images are copied"));
     }
     VMKEEP_RETURN_IF_ERROR(CheckSameFile(disk));
+    if (disk.flat()) VMKEEP_RETURN_IF_ERROR(CheckCanServe(disk, env.options.flat_view_dir));
   }
   return absl::OkStatus();
 }
@@ -48,9 +50,10 @@ absl::Status CheckOverlayDir(const VmDescription& vm, const std::string& overlay
   const std::string disk = absl::StrCat("disk ", device->target, " (", device->source, ")");
   if (overlay_dir.empty()) {
     return error::CannotBackUp(
-        vm.name, absl::StrCat(disk,
-                              " is a block device, and the guest's writes during a backup need a "
-                              "folder on a file system with room: give the executor --overlay_dir"));
+        vm.name,
+        absl::StrCat(disk,
+                     " is a block device, and the guest's writes during a backup need a "
+                     "folder on a file system with room: give the executor --overlay_dir"));
   }
   struct stat found = {};
   if (stat(overlay_dir.c_str(), &found) == 0 && S_ISDIR(found.st_mode)) return absl::OkStatus();
@@ -91,7 +94,7 @@ absl::StatusOr<BackupData> Preflight(const Environment& env, const TaskRecord& r
                                      const std::stop_token& stop) {
   BackupData data;
   VMKEEP_ASSIGN_OR_RETURN(data.vm, env.hypervisor.Describe(record.vm_uuid));
-  VMKEEP_RETURN_IF_ERROR(CheckDescription(data.vm));
+  VMKEEP_RETURN_IF_ERROR(CheckDescription(env, data.vm));
   VMKEEP_RETURN_IF_ERROR(CheckOverlayDir(data.vm, env.options.overlay_dir));
   int64_t data_bytes = 0;
   std::vector<Hypervisor::RestoreFile> files;

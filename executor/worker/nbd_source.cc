@@ -67,7 +67,7 @@ absl::Status ReadOver(nbd_handle* connection, const std::string& path,
       const auto bytes = static_cast<size_t>(std::min(kRequestBytes, size - at));
       const int64_t cookie =
           nbd_aio_pread(connection, piece.into.data() + at, bytes,
-                        static_cast<uint64_t>(piece.offset + at), NBD_NULL_COMPLETION, 0);
+                        static_cast<uint64_t>(piece.offset + at), nbd_completion_callback{}, 0);
       if (cookie < 0) {
         failed = ReadError(connection, path, piece.offset + at);
       } else {

@@ -31,7 +31,7 @@ Disk ChainIn(const test::TempDir& folder) {
 }
 
 // Ours are killed, those of another executor on this host are not. Seen red: without the "/" after
-// the folder, and without the wait.
+// the folder.
 TEST(LeftoversTest, ServersOfAnEarlierLifeAreEndedAndNoOthers) {
   const test::TempDir folder;
   const Disk disk = ChainIn(folder);

@@ -141,8 +141,7 @@ class FlatCopyTest : public WorkerTest {
   std::string pattern_;
 };
 
-// Seen red: with the zeros of an extent taken for data of the length asked for, and with the map's
-// answers taken from the offset that was asked for before.
+// Seen red: with zeros and data of the map taken for each other.
 TEST_F(FlatCopyTest, ThreeLevelsAreOneSparseImageAndTheBaseIsUntouched) {
   const Disk disk = MakeChain();
   const std::string base = test::ReadFile(host_.path("base.raw"));
