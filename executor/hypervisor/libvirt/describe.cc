@@ -58,11 +58,12 @@ absl::StatusOr<std::string> BusyWith(virDomainPtr domain, const VmLook& look) {
        look.reason == VIR_DOMAIN_PAUSED_SHUTTING_DOWN)) {
     return std::string("a migration, save, dump, snapshot, start or stop");
   }
+  // No job of libvirt's is on a VM that is off.
+  if (!look.live) return std::string();
   virDomainJobInfo job = {};
   if (virDomainGetJobInfo(domain, &job) != 0) return libvirt::LibvirtError("ask for jobs");
   // A snapshot beside one blocks for 30 s (libvirt-facts.md, 8).
   if (job.type != VIR_DOMAIN_JOB_NONE) return std::string("a backup, migration, save or dump job");
-  if (!look.live) return std::string();
   for (const libvirt::DiskXml& disk : look.live->disks) {
     if (disk.mirror) return absl::StrCat("a block job on disk ", disk.target);
     if (disk.empty) continue;
