@@ -46,6 +46,7 @@ void EndIfOurs(pid_t pid, const std::string& prefix) {
 }  // namespace
 
 void EndLeftoverViews(const std::string& folder) {
+  if (folder.empty()) return;  // would be everybody's
   const std::string prefix = absl::StrCat("--socket=", folder, "/");
   std::error_code failed;
   for (const auto& entry : std::filesystem::directory_iterator("/proc", failed)) {

@@ -50,6 +50,8 @@ TEST(LeftoversTest, ServersOfAnEarlierLifeAreEndedAndNoOthers) {
   EXPECT_TRUE(std::filesystem::exists(other->socket()));
   EndLeftoverViews(folder.path("flat"));
   EndLeftoverViews(folder.path("never-was"));
+  EndLeftoverViews("");
+  EXPECT_TRUE(process::IsRunning(other->id()));
 }
 
 }  // namespace
