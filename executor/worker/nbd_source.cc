@@ -31,12 +31,12 @@ struct Pending {
   int64_t offset = 0;
 };
 
-// An answer that says "error" is the image's; anything else means that the server is gone.
+// An answer that says "error" is the image's; without a connection it is the server that is gone.
 absl::Status ReadError(nbd_handle* connection, const std::string& path, int64_t offset) {
   const int err = nbd_get_errno();
-  if (nbd_aio_is_ready(connection) == 1 && err != 0)
-    return error::SourceReadError(path, offset, err);
-  return error::SourceViewLost(path, LastError());
+  const std::string said = LastError();
+  const bool gone = nbd_aio_is_dead(connection) == 1 || nbd_aio_is_closed(connection) == 1;
+  return gone ? error::SourceViewLost(path, said) : error::SourceReadError(path, offset, err);
 }
 
 // Waits for all, also after an error: their buffers are in use until then.
