@@ -30,7 +30,7 @@ TEST(ImageJsonTest, EachLevelNamesItsDriversAndTheLastHasNothingBelow) {
   Disk disk = Qcow2("/top");
   disk.backing = {{"/mid", "qcow2", ""}, {"/dev/vg/gold", "raw", ""}};
   EXPECT_THAT(
-      ImageJson(disk, [](const std::string& path) { return path.rfind("/dev/", 0) == 0; }),
+      ImageJson(disk, [](const std::string& path) { return path.starts_with("/dev/"); }),
       IsOkAndHolds(std::string(
           R"(json:{"driver":"qcow2","file":{"driver":"file","filename":"/top","locking":"on"},)"
           R"("backing":{"driver":"qcow2","file":{"driver":"file","filename":"/mid","locking":"on"},)"

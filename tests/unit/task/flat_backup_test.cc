@@ -203,7 +203,7 @@ TEST_F(FlatBackupTest, TheWorkerGetsAViewAndTheManifestTellsTheChain) {
   EXPECT_EQ(copy.format(), "raw");
   EXPECT_EQ(copy.file(), "disk-vda.raw");
   EXPECT_EQ(copy.flat().export_name(), "vda");
-  EXPECT_EQ(copy.flat().socket().rfind(options_.flat_view_dir + "/", 0), 0u);
+  EXPECT_TRUE(copy.flat().socket().starts_with(options_.flat_view_dir + "/"));
   EXPECT_THAT(copy.flat().files(), ElementsAre(source_, gold_));
   ASSERT_EQ(publish.manifest().disks_size(), 1);
   const manifest::v1::Disk& disk = publish.manifest().disks(0);

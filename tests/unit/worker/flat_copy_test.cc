@@ -310,7 +310,7 @@ TEST_F(FlatCopyTest, CancelInTheMiddleStopsAndLeavesNothing) {
 // only the source checked.
 TEST_F(FlatCopyTest, AWriterOnAnyLayerIsSeenBeforeAndAfter) {
   const Disk disk = MakeChain();
-  for (const std::string name : {"base.raw", "mid.qcow2", "top.qcow2"}) {
+  for (const char* name : {"base.raw", "mid.qcow2", "top.qcow2"}) {
     SCOPED_TRACE(name);
     const std::unique_ptr<FlatView> view = Serve(disk);
     ASSERT_NE(view, nullptr);
