@@ -16,9 +16,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace vmkeep::executor {
 namespace {
@@ -57,13 +59,26 @@ absl::Status CheckSocketPath(const std::string& folder) {
              : error::FlatViewFolder(folder, "its path is too long for a unix socket");
 }
 
-bool Answers(const std::string& path) {
+fs::Fd Connect(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   path.copy(address.sun_path, sizeof(address.sun_path) - 1);
-  const fs::Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  return fd.valid() &&
-         connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+  fs::Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const bool connected =
+      fd.valid() &&
+      connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+  return connected ? std::move(fd) : fs::Fd();
+}
+
+// Whether the server greets. Its socket is there before it has opened the image (seen): a
+// connection alone says nothing.
+bool Greets(const fs::Fd& connection) {
+  constexpr absl::string_view kGreeting = "NBDMAGIC";
+  std::array<char, kGreeting.size()> got{};
+  return connection.valid() &&
+         recv(connection.get(), got.data(), got.size(), MSG_DONTWAIT | MSG_PEEK) ==
+             static_cast<ssize_t>(got.size()) &&
+         absl::string_view(got.data(), got.size()) == kGreeting;
 }
 
 // One line, for an error text.
@@ -112,13 +127,15 @@ absl::Status FlatView::Start(const Disk& disk) {
 absl::Status FlatView::AwaitAnswer(Clock& clock, absl::Duration deadline,
                                    const std::stop_token& stop) {
   const absl::Duration until = clock.Monotonic() + deadline;
-  while (!Answers(socket_)) {
+  fs::Fd connection;
+  while (true) {
+    if (!connection.valid()) connection = Connect(socket_);
+    if (Greets(connection)) return absl::OkStatus();
     if (child_->Wait(absl::ZeroDuration()))
       return error::FlatViewNotStarted(source_, LastWords(*child_));
     if (clock.Monotonic() >= until) return error::FlatViewDeadline(source_, deadline);
     if (!clock.WaitFor(kLookEvery, stop)) return error::FlatViewCancelled();
   }
-  return absl::OkStatus();
 }
 
 absl::Status FlatView::Check() {
@@ -148,7 +165,10 @@ absl::Status CheckCanServe(const Disk& disk, const std::string& folder) {
   VMKEEP_RETURN_IF_ERROR(ImageJson(disk, IsBlockDevice).status());
   VMKEEP_RETURN_IF_ERROR(CheckSocketPath(folder));
   VMKEEP_RETURN_IF_ERROR(MakeFolder(folder));
-  return process::RunToEnd({kQemuNbd, "--version"}, kVersionWithin).status();
+  VMKEEP_ASSIGN_OR_RETURN(const process::RunResult version,
+                          process::RunToEnd({kQemuNbd, "--version"}, kVersionWithin));
+  return version.exit_status.ok() ? absl::OkStatus()
+                                  : error::FlatViewNotStarted(disk.source, version.err);
 }
 
 }  // namespace vmkeep::executor

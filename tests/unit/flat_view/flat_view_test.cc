@@ -86,6 +86,8 @@ TEST_F(FlatViewTest, ClosedItIsGoneAndTheImageCanBeWritten) {
   EXPECT_FALSE(process::IsRunning(second));
 }
 
+// Seen red: with a connection taken for an answer, which qemu-nbd lets in before it opens the
+// image.
 TEST_F(FlatViewTest, AnImageThatIsWrittenToIsNotServed) {
   // A writer that QEMU sees, as its own.
   const fs::Fd writer(open(disk_.source.c_str(), O_RDWR | O_CLOEXEC));

@@ -210,8 +210,7 @@ TEST_F(FlatCopyTest, ADataFileInTheMiddleOfAChain) {
 }
 
 // A guest may write any header into its raw disk, here one that names a file of the host; and the
-// header above may say any format. Seen red: with the base's "driver" left out, QEMU opened the
-// guest's header and gave out the secret.
+// header above may say any format. Seen red: with the base's "driver" left out.
 TEST_F(FlatCopyTest, NothingIsTakenFromAHeader) {
   const std::string secret = MakeRaw("secret", 2 * kMiB);
   test::WritePattern(secret, "raw", pattern_, 0, 2 * kMiB);
