@@ -418,7 +418,7 @@ namespace {
 int OpenExactly(const ProcessId& id) {
   int pidfd = OpenPidfd(id.pid);
   const absl::StatusOr<Stat> stat = ReadStat(id.pid);
-  if (pidfd >= 0 && !(stat.ok() && stat->start_time == id.start_time)) CloseFd(&pidfd);
+  if (!stat.ok() || stat->start_time != id.start_time) CloseFd(&pidfd);
   return pidfd;
 }
 
