@@ -41,9 +41,10 @@ ABSL_FLAG(std::string, worker_binary, "", "vmkeep-worker; default: beside this p
 ABSL_FLAG(int64_t, overlay_reserve_bytes, 0,
           "free bytes that a VM's overlays need on the host before a backup; 0: 5 % of the virtual "
           "size, 1 to 16 GiB");
-ABSL_FLAG(std::string, overlay_dir, "",
-          "folder for the overlays of disks that are block devices, where QEMU's user may go; empty: "
-          "VMs with such disks are refused");
+ABSL_FLAG(
+    std::string, overlay_dir, "",
+    "folder for the overlays of disks that are block devices, where QEMU's user may go; empty: "
+    "VMs with such disks are refused");
 ABSL_FLAG(absl::Duration, stall_timeout, absl::Seconds(60),
           "a copy in which no byte moves for so long is given up");
 ABSL_FLAG(absl::Duration, copy_deadline, absl::Hours(24),

@@ -48,9 +48,10 @@ absl::Status CheckOverlayDir(const VmDescription& vm, const std::string& overlay
   const std::string disk = absl::StrCat("disk ", device->target, " (", device->source, ")");
   if (overlay_dir.empty()) {
     return error::CannotBackUp(
-        vm.name, absl::StrCat(disk,
-                              " is a block device, and the guest's writes during a backup need a "
-                              "folder on a file system with room: give the executor --overlay_dir"));
+        vm.name,
+        absl::StrCat(disk,
+                     " is a block device, and the guest's writes during a backup need a "
+                     "folder on a file system with room: give the executor --overlay_dir"));
   }
   struct stat found = {};
   if (stat(overlay_dir.c_str(), &found) == 0 && S_ISDIR(found.st_mode)) return absl::OkStatus();
