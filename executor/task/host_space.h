@@ -15,7 +15,8 @@ namespace vmkeep::executor {
 // The bytes to keep free for `virtual_bytes` of disks.
 int64_t OverlayReserve(int64_t virtual_bytes, int64_t configured);
 
-// Where a task's overlay of a disk goes: beside its image, or into `overlay_dir` for a block device.
+// Where a task's overlay of a disk goes: beside its image, or into `overlay_dir` for a block
+// device.
 std::string OverlayFor(const Disk& disk, const std::string& vm_uuid, const std::string& task_id,
                        const std::string& overlay_dir);
 

@@ -31,8 +31,9 @@ std::string LayerOptions(absl::string_view node, const ImageLayer& layer) {
 std::vector<std::string> CommitArguments(const std::string& qemu_img, const std::string& overlay,
                                          const Disk& base) {
   std::string node = "backing";
-  std::string options = absl::StrCat("driver=qcow2", FileOptions("file", overlay),
-                                     LayerOptions(node, {base.source, base.format, base.data_file}));
+  std::string options =
+      absl::StrCat("driver=qcow2", FileOptions("file", overlay),
+                   LayerOptions(node, {base.source, base.format, base.data_file}));
   for (const ImageLayer& layer : base.backing) {
     node += ".backing";
     options += LayerOptions(node, layer);

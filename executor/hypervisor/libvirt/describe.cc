@@ -10,6 +10,7 @@
 #include "executor/hypervisor/libvirt/preflight.h"
 #include "executor/hypervisor/libvirt/vm_look.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include <libvirt/virterror.h>
 #include <unistd.h>
@@ -139,10 +140,18 @@ absl::Status CompleteDisk(const VmLook& look, Disk& disk) {
   if (absl::IsFailedPrecondition(sound)) return error::CannotBackUp(name, sound.message());
   VMKEEP_RETURN_IF_ERROR(sound);
   if (look.running()) return absl::OkStatus();
+  // libvirt doubles commas also in the overlay's own name, which qemu-img takes as it is (seen).
+  if (absl::StrContains(disk.source, ',')) {
+    return error::CannotBackUp(
+        name,
+        absl::StrCat("it is off, and libvirt cannot put disk ", disk.target, " (", disk.source,
+                     ") onto an overlay then, because of the comma in its path: start the VM, "
+                     "or rename the file"));
+  }
   // Another VM that runs on top of it, say. QEMU's lock keeps this one from being started now; on
   // an overlay it could be, and what it wrote could not be merged.
-  VMKEEP_ASSIGN_OR_RETURN(const bool used, libvirt::InUse(disk.source));
-  if (!used) return absl::OkStatus();
+  const absl::StatusOr<bool> used = libvirt::InUse(disk.source);
+  if (!used.ok() || !*used) return absl::OkStatus();
   return error::VmBusy(name, absl::StrCat("being off while another VM or program has its disk ",
                                           disk.target, " (", disk.source, ") open"));
 }
@@ -213,9 +222,8 @@ void LibvirtHypervisor::OnChange(std::function<void()> changed) {
 
 absl::StatusOr<std::string> LibvirtHypervisor::RestoreXml(const VmDescription& vm,
                                                           const std::vector<RestoreFile>& files) {
-  absl::StatusOr<std::string> xml =
-      libvirt::RestoreXmlFrom(vm.inactive_xml.empty() ? vm.live_xml : vm.inactive_xml, files,
-                              vm.nvram);
+  absl::StatusOr<std::string> xml = libvirt::RestoreXmlFrom(
+      vm.inactive_xml.empty() ? vm.live_xml : vm.inactive_xml, files, vm.nvram);
   if (!xml.ok()) return error::HypervisorFailed("write the definition", xml.status().message());
   return xml;
 }

@@ -29,22 +29,22 @@ struct Mirror {
 
 struct DiskXml {
   std::string target;
-  std::string device;  // "disk", "cdrom", "floppy", "lun"
-  std::string type;    // "file", "block", "network", ...
-  std::string format;  // the driver's type; empty when not declared
-  std::string source;  // the file or block device; empty when there is none, or it is neither
+  std::string device;    // "disk", "cdrom", "floppy", "lun"
+  std::string type;      // "file", "block", "network", ...
+  std::string format;    // the driver's type; empty when not declared
+  std::string source;    // the file or block device; empty when there is none, or it is neither
   std::string protocol;  // of a network disk
-  bool empty = false;  // no source of any kind
+  bool empty = false;    // no source of any kind
   bool readonly = false;
   bool shareable = false;
   bool transient = false;
   bool encrypted = false;
-  std::string data_file;    // of a qcow2 whose data is in a second file, as newer libvirt says
-  bool slice = false;       // the disk is a part of its file
+  std::string data_file;  // of a qcow2 whose data is in a second file, as newer libvirt says
+  bool slice = false;     // the disk is a part of its file
   // Below `source`, nearest first. Only the live XML tells all of them; the inactive one has one at
   // the most after a snapshot (libvirt-facts.md, 1).
   std::vector<ChainLink> backing;
-  bool whole_chain = false;  // nothing is below `backing`; else it is not said
+  bool whole_chain = false;      // nothing is below `backing`; else it is not said
   std::optional<Mirror> mirror;  // a block job under way; only in live XML
 };
 

@@ -147,19 +147,20 @@ class Inspection {
     if (header.backing_offset == 0) return ImageLayer{};
     const absl::StatusOr<std::string> name = ResolveImageName(layer.file, header.backing);
     if (!name.ok()) {
-      return Refusal(layer.file, absl::StrCat("stands on another image, and ",
-                                              name.status().message(),
-                                              ": name a file with `qemu-img rebase -u -b FILE -F "
-                                              "FORMAT` while the VM is off"));
+      return Refusal(layer.file,
+                     absl::StrCat("stands on another image, and ", name.status().message(),
+                                  ": name a file with `qemu-img rebase -u -b FILE -F "
+                                  "FORMAT` while the VM is off"));
     }
     if (header.backing_format != "raw" && header.backing_format != "qcow2") {
       return Refusal(
           layer.file,
-          absl::StrCat("stands on ", *name, " and records ",
-                       header.backing_format.empty() ? "no format"
-                                                     : "the format '" + header.backing_format + "'",
-                       " of it, and a format is never guessed: only raw and qcow2 can be backed up; "
-                       "record it with `qemu-img rebase -u -b FILE -F FORMAT` while the VM is off"));
+          absl::StrCat(
+              "stands on ", *name, " and records ",
+              header.backing_format.empty() ? "no format"
+                                            : "the format '" + header.backing_format + "'",
+              " of it, and a format is never guessed: only raw and qcow2 can be backed up; "
+              "record it with `qemu-img rebase -u -b FILE -F FORMAT` while the VM is off"));
     }
     return ImageLayer{*name, header.backing_format, ""};
   }
@@ -182,10 +183,10 @@ absl::Status InspectImage(Disk& disk) {
   ImageLayer top{disk.source, disk.format, ""};
   VMKEEP_ASSIGN_OR_RETURN(Found found, inspection.Look(top));
   if (disk.block_device != S_ISBLK(found.file.st_mode)) {
-    return inspection.Refusal(disk.source,
-                              disk.block_device
-                                  ? "is declared as a block device and is a file: use type='file'"
-                                  : "is declared as a file and is a block device: use type='block'");
+    return inspection.Refusal(
+        disk.source, disk.block_device
+                         ? "is declared as a block device and is a file: use type='file'"
+                         : "is declared as a file and is a block device: use type='block'");
   }
   TakeIdentity(found.file, disk);
   disk.virtual_bytes = found.virtual_bytes;
@@ -195,8 +196,9 @@ absl::Status InspectImage(Disk& disk) {
   while (!found.below.file.empty()) {
     ImageLayer layer = std::move(found.below);
     if (disk.backing.size() == kMaxChain) {
-      return inspection.Refusal(disk.source, "has a chain without an end: look at it with "
-                                             "`qemu-img info --backing-chain`");
+      return inspection.Refusal(disk.source,
+                                "has a chain without an end: look at it with "
+                                "`qemu-img info --backing-chain`");
     }
     VMKEEP_ASSIGN_OR_RETURN(found, inspection.Look(layer));
     disk.data_bytes += found.data_bytes;

@@ -45,9 +45,8 @@ absl::Status LibvirtHypervisor::CommitOffline(const OverlayDisk& disk) {
   // VM that runs on top of it would not allow.
   const absl::StatusOr<bool> nothing = libvirt::HoldsNothing(disk.overlay);
   if (nothing.ok() && *nothing) return absl::OkStatus();
-  const absl::StatusOr<process::RunResult> ran =
-      process::RunToEnd(libvirt::CommitArguments(options_.qemu_img, disk.overlay, *base),
-                        options_.commit_timeout);
+  const absl::StatusOr<process::RunResult> ran = process::RunToEnd(
+      libvirt::CommitArguments(options_.qemu_img, disk.overlay, *base), options_.commit_timeout);
   if (!ran.ok()) return error::MergeFailed(disk.target, ran.status().message());
   if (!ran->exit_status.ok()) {
     return error::MergeFailed(disk.target,

@@ -109,15 +109,15 @@ absl::StatusOr<MergePhase> PhaseOnOverlay(const DomainXml& domain, const Overlay
                                                 disk.base, ": nothing was touched"));
   }
   if (!found.mirror) return MergePhase::kNone;
-  const Mirror& mirror = *found.mirror;
+  const Mirror& merge = *found.mirror;
   // While libvirt takes down a job that ended, well or not, the mirror has lost its kind already:
   // the next look tells how it ended.
-  const bool ending = mirror.job.empty();
-  if (mirror.file != disk.base || (mirror.job != "active-commit" && !ending)) {
+  const bool ending = merge.job.empty();
+  if (merge.file != disk.base || (merge.job != "active-commit" && !ending)) {
     return error::VmBusy(domain.name,
                          absl::StrCat("a block job of somebody else on disk ", disk.target));
   }
-  return mirror.ready ? MergePhase::kReady : MergePhase::kRunning;
+  return merge.ready ? MergePhase::kReady : MergePhase::kRunning;
 }
 
 }  // namespace
@@ -152,17 +152,18 @@ absl::Status CheckChain(const Disk& disk, const DiskXml& xml) {
   const auto refuse = [&](absl::string_view what, const std::string& named,
                           const std::string& recorded) {
     const auto words = [](const std::string& file) { return file.empty() ? "nothing" : file; };
-    return absl::FailedPreconditionError(absl::StrCat(
-        "disk ", disk.target, " (", disk.source, ") has another ", what, " in the VM's XML (",
-        words(named), ") than in its header (", words(recorded),
-        "): correct the XML with `virsh edit`, or the header with `qemu-img rebase -u` while the VM "
-        "is off"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("disk ", disk.target, " (", disk.source, ") has another ", what,
+                     " in the VM's XML (", words(named), ") than in its header (", words(recorded),
+                     "): correct the XML with `virsh edit`, or the header with `qemu-img rebase "
+                     "-u` while the VM "
+                     "is off"));
   };
   if (!xml.data_file.empty() && !SameFile(xml.data_file, disk.data_file)) {
     return refuse("data file", xml.data_file, disk.data_file);
   }
-  const size_t levels = xml.whole_chain ? std::max(xml.backing.size(), disk.backing.size())
-                                        : xml.backing.size();
+  const size_t levels =
+      xml.whole_chain ? std::max(xml.backing.size(), disk.backing.size()) : xml.backing.size();
   for (size_t i = 0; i < levels; ++i) {
     const ChainLink named = i < xml.backing.size() ? xml.backing[i] : ChainLink{};
     const ImageLayer recorded = i < disk.backing.size() ? disk.backing[i] : ImageLayer{};

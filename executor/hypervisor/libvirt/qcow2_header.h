@@ -8,7 +8,8 @@
 #include <cstdint>
 #include <string>
 
-// The start of a qcow2 file (QEMU's docs/interop/qcow2.txt). Pure functions: any bytes are survived.
+// The start of a qcow2 file (QEMU's docs/interop/qcow2.txt). Pure functions: any bytes are
+// survived.
 namespace vmkeep::executor::libvirt {
 
 // What decides whether a file stands for itself, and on what it stands.
@@ -19,7 +20,7 @@ struct Qcow2Header {
   uint32_t backing_bytes = 0;
   uint32_t l1_entries = 0;
   uint64_t l1_offset = 0;
-  uint32_t snapshots = 0;      // inside of the file
+  uint32_t snapshots = 0;  // inside of the file
   bool encrypted = false;
   bool corrupt = false;        // QEMU itself marked it so
   bool external_data = false;  // the data is in a second file

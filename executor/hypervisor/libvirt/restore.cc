@@ -95,9 +95,10 @@ absl::Status RefuseSavedOnOverlay(virDomainPtr domain, const VmLook& look,
   VMKEEP_ASSIGN_OR_RETURN(const std::string saved, libvirt::SavedXml(domain));
   VMKEEP_ASSIGN_OR_RETURN(const std::vector<std::string> named, NamedIn(saved, disks));
   if (named.empty()) return absl::OkStatus();
-  return NotRestored(look, named,
-                     "its memory was saved on it: start the VM, and it is merged live, or throw the "
-                     "saved memory away with `virsh managedsave-remove`");
+  return NotRestored(
+      look, named,
+      "its memory was saved on it: start the VM, and it is merged live, or throw the "
+      "saved memory away with `virsh managedsave-remove`");
 }
 
 // What keeps the definition from being put back: a disk that is not merged, or a change that would

@@ -17,9 +17,9 @@ namespace vmkeep::executor::libvirt {
 
 struct VmLook {
   PowerState power = PowerState::kUnknown;
-  int reason = 0;            // why it is in that state: virDomainPausedReason and the like
-  std::string live_xml;      // empty when it is off
-  std::string inactive_xml;  // empty when it is transient
+  int reason = 0;             // why it is in that state: virDomainPausedReason and the like
+  std::string live_xml;       // empty when it is off
+  std::string inactive_xml;   // empty when it is transient
   bool memory_saved = false;  // it is off, and goes on where it was saved: see SavedXml()
   std::optional<DomainXml> live;
   std::optional<DomainXml> inactive;

@@ -61,8 +61,8 @@ std::vector<ImageLayer> ReadLayers(SQLite::Database& db, const TaskId& task, int
                                 task, disk);
   std::vector<ImageLayer> layers;
   while (row.executeStep()) {
-    layers.push_back({row.getColumn(0).getString(), row.getColumn(1).getString(),
-                      row.getColumn(2).getString()});
+    layers.push_back(
+        {row.getColumn(0).getString(), row.getColumn(1).getString(), row.getColumn(2).getString()});
   }
   return layers;
 }

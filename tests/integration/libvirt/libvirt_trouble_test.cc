@@ -219,9 +219,9 @@ TEST_F(TroubleTest, OverlayThatSavedMemoryNamesIsKept) {
     }
     return hypervisor_->Restore(vm, plan.disks);
   }();
-  EXPECT_THAT(status, AllOf(HasReason("VM_ON_OVERLAY"),
-                            StatusIs(absl::StatusCode::kFailedPrecondition,
-                                     HasSubstr("virsh managedsave-remove"))));
+  EXPECT_THAT(status,
+              AllOf(HasReason("VM_ON_OVERLAY"), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                                         HasSubstr("virsh managedsave-remove"))));
   EXPECT_THAT(hypervisor_->RemoveOverlay(plan.disks[0]), HasReason("VM_ON_OVERLAY"));
   vm_.PowerOn();
   vm_.Write("vda", 4096, 0x42);

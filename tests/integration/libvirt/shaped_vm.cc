@@ -39,7 +39,8 @@ std::string Escaped(const std::string& path) {
   return absl::StrReplaceAll(path, {{"&", "&amp;"}, {"'", "&apos;"}, {"<", "&lt;"}});
 }
 
-// One image that shows what the whole disk does: nobody may be writing to it, which qemu-img checks.
+// One image that shows what the whole disk does: nobody may be writing to it, which qemu-img
+// checks.
 void CopyFlat(const Disk& disk, const std::string& to) {
   Run({"qemu-img", "convert", "-f", disk.format, "-O", "raw", disk.source, to});
 }
@@ -57,7 +58,8 @@ void MakeImage(const std::string& path, const std::string& format, uint64_t offs
   create.insert(create.end(), options.begin(), options.end());
   create.insert(create.end(), {path, "8M"});
   Run(create);
-  Run({"qemu-io", "-f", format, "-c", absl::StrFormat("write -q -P %d %d 4k", value, offset), path});
+  Run({"qemu-io", "-f", format, "-c", absl::StrFormat("write -q -P %d %d 4k", value, offset),
+       path});
 }
 
 std::string DiskElement(const std::string& format, const std::string& source,

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-// VMs without a system in them, of any shape, and the way of a backup of one: what a task does, with
-// `cp` and qemu-img in the worker's place.
+// VMs without a system in them, of any shape, and the way of a backup of one: what a task does,
+// with `cp` and qemu-img in the worker's place.
 namespace vmkeep::executor::lab {
 
 // A file on a loop device, as a VM would have a logical volume. Detached with its scope.

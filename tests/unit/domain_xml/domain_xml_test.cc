@@ -289,10 +289,10 @@ TEST(SameButForImagesTest, SeesEverythingElse) {
 
 // A block device's overlay is a file.
 TEST(SameButForImagesTest, KindOfSourceBelongsToTheImage) {
-  const std::string device = fixtures::Domain(
-      "<disk type='block'><source dev='/dev/x'/><target dev='vda'/></disk>");
-  const std::string file = fixtures::Domain(
-      "<disk type='file'><source file='/o'/><target dev='vda'/></disk>");
+  const std::string device =
+      fixtures::Domain("<disk type='block'><source dev='/dev/x'/><target dev='vda'/></disk>");
+  const std::string file =
+      fixtures::Domain("<disk type='file'><source file='/o'/><target dev='vda'/></disk>");
   EXPECT_THAT(SameButForImages(device, file, {Vda()}), IsOkAndHolds(true));
   EXPECT_THAT(SameButForImages(device, file, {}), IsOkAndHolds(false));
 }

@@ -229,8 +229,8 @@ TEST_F(InspectTest, DataFile) {
   EXPECT_TRUE(disk.flat());
   for (const std::string& name : {std::string(), std::string("data"), dir_.path("absent")}) {
     disk = Make("qcow2", HeaderWithDataFile(name));
-    EXPECT_THAT(InspectImage(disk), StatusIs(absl::StatusCode::kFailedPrecondition,
-                                             HasSubstr("keeps its data in")))
+    EXPECT_THAT(InspectImage(disk),
+                StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("keeps its data in")))
         << name;
   }
 }
@@ -257,18 +257,17 @@ std::string Flagged(size_t at, uint64_t value) {
 
 INSTANTIATE_TEST_SUITE_P(
     Shapes, BrokenChainTest,
-    ::testing::Values(BrokenChain{"NoFormat", HeaderWithBacking("golden"), "qemu-img rebase -u"},
-                      BrokenChain{"Vmdk", HeaderWithBacking("golden", "vmdk"), "'vmdk'"},
-                      BrokenChain{"Network", HeaderWithBacking("nbd://host/x", "raw"),
-                                  "something else than a file"},
-                      BrokenChain{"Absent", HeaderWithBacking("gone", "raw"), "cannot be opened"},
-                      BrokenChain{"NoQcow2", HeaderWithBacking("golden", "qcow2"),
-                                  "declared as qcow2"},
-                      BrokenChain{"Endless", HeaderWithBacking("image", "qcow2"),
-                                  "chain without an end"},
-                      BrokenChain{"Corrupt", Flagged(kIncompatibleAt, 2), "marked corrupt"},
-                      BrokenChain{"Encrypted", Flagged(kCryptAt, 2), "is encrypted"},
-                      BrokenChain{"Wrong", "not at all", "declared as qcow2"}),
+    ::testing::Values(
+        BrokenChain{"NoFormat", HeaderWithBacking("golden"), "qemu-img rebase -u"},
+        BrokenChain{"Vmdk", HeaderWithBacking("golden", "vmdk"), "'vmdk'"},
+        BrokenChain{"Network", HeaderWithBacking("nbd://host/x", "raw"),
+                    "something else than a file"},
+        BrokenChain{"Absent", HeaderWithBacking("gone", "raw"), "cannot be opened"},
+        BrokenChain{"NoQcow2", HeaderWithBacking("golden", "qcow2"), "declared as qcow2"},
+        BrokenChain{"Endless", HeaderWithBacking("image", "qcow2"), "chain without an end"},
+        BrokenChain{"Corrupt", Flagged(kIncompatibleAt, 2), "marked corrupt"},
+        BrokenChain{"Encrypted", Flagged(kCryptAt, 2), "is encrypted"},
+        BrokenChain{"Wrong", "not at all", "declared as qcow2"}),
     [](const auto& tested) { return tested.param.name; });
 
 TEST_F(InspectTest, KindOfFileIsAsDeclared) {
@@ -284,8 +283,8 @@ TEST_F(InspectTest, WhatIsNoFileIsRefused) {
   EXPECT_THAT(InspectImage(disk),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("cannot be opened")));
   disk.source = dir_.path();
-  EXPECT_THAT(InspectImage(disk),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("neither a file nor a block device")));
+  EXPECT_THAT(InspectImage(disk), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                           HasSubstr("neither a file nor a block device")));
 }
 
 TEST_F(InspectTest, OverlayHoldsNothingUntilItsTableSaysSo) {

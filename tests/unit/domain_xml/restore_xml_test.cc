@@ -52,11 +52,10 @@ constexpr char kDefinition[] =
 )";
 
 TEST(RestoreXmlTest, Golden) {
-  EXPECT_THAT(
-      RestoreXmlFrom(kDefinition, {{"vda", "disk-vda.raw", "raw"}, {"vdb", "disk-vdb.raw", "raw"}},
-                     ""),
-      IsOkAndHolds(std::string(
-          R"(<!-- Restore: copy each file to its place, then `virsh define` this.
+  EXPECT_THAT(RestoreXmlFrom(kDefinition,
+                             {{"vda", "disk-vda.raw", "raw"}, {"vdb", "disk-vdb.raw", "raw"}}, ""),
+              IsOkAndHolds(std::string(
+                  R"(<!-- Restore: copy each file to its place, then `virsh define` this.
      disk-vda.raw -> /vm/a.qcow2
      vdb: its file -> the source of disk vdb -->
 <domain type="kvm" xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0">
