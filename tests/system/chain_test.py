@@ -60,6 +60,17 @@ class ChainTest(SystemTest):
     def start_backup(self, vm, name):
         return self.api.call("BackupService/CreateBackup", vm_id=vm, name=name, repository=1)["id"]
 
+    def wait_for_copy(self, backup):
+        """Until the backup is in mid-copy."""
+
+        def in_mid_copy():
+            record = self.api.call("BackupService/GetBackup", id=backup)
+            progress = record.get("progress") or {}
+            self.assertIn(record["state"], ("REQUESTED", "BUILDING"), "too fast: the copy ended before it could be killed")
+            return progress.get("phase") == "COPYING" and int(progress["bytes_done"]) > 0
+
+        wait_until(in_mid_copy, "the copy runs", 60, 0.005)
+
     def assert_untouched(self):
         for guest in self.guests:
             self.assertTrue(guest.on_own_disks(), guest.top_sources())
@@ -98,14 +109,7 @@ class ChainTest(SystemTest):
 
     def test_2_sigkill_of_the_executor_while_it_serves_a_chain(self):
         backup = self.start_backup("web-1", "killed")
-
-        def in_mid_copy():
-            record = self.api.call("BackupService/GetBackup", id=backup)
-            progress = record.get("progress") or {}
-            self.assertIn(record["state"], ("REQUESTED", "BUILDING"), "too fast: the copy ended before it could be killed")
-            return progress.get("phase") == "COPYING" and int(progress["bytes_done"]) > 0
-
-        wait_until(in_mid_copy, "the copy runs", 60, 0.005)
+        self.wait_for_copy(backup)
         self.site.executor.kill()
         self.assertFalse(self.guests[0].on_own_disks(), "the kill came too late: nothing would be shown")
         self.assertEqual(len(self.servers()), 1, "without its server left behind the test would prove nothing")
@@ -117,8 +121,9 @@ class ChainTest(SystemTest):
 
     def test_3_sigkill_of_the_server_fails_the_copy_and_merges(self):
         backup = self.start_backup("web-2", "no server")
-        server = wait_until(self.servers, "a chain is served", 60, 0.005)
-        run("kill", "-KILL", server[0])
+        self.wait_for_copy(backup)
+        server, = self.servers()
+        run("kill", "-KILL", server)
         record = self.site.wait_state(backup, "UNRESOURCED")
         self.assertEqual(record["failure"]["reason"], "FLAT_VIEW_ENDED")
         self.assertTrue(record["failure"]["retryable"])
