@@ -13,6 +13,7 @@ find_package(CLI11 CONFIG REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(GTest CONFIG REQUIRED)
 pkg_check_modules(libvirt REQUIRED IMPORTED_TARGET libvirt)
+pkg_check_modules(libnbd REQUIRED IMPORTED_TARGET libnbd)
 
 find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
 # google/api and google/rpc protos: Debian package golang-github-gogo-googleapis-dev.

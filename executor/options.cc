@@ -41,6 +41,10 @@ ABSL_FLAG(std::string, worker_binary, "", "vmkeep-worker; default: beside this p
 ABSL_FLAG(int64_t, overlay_reserve_bytes, 0,
           "free bytes that a VM's overlays need on the host before a backup; 0: 5 % of the virtual "
           "size, 1 to 16 GiB");
+ABSL_FLAG(
+    std::string, overlay_dir, "",
+    "folder for the overlays of disks that are block devices, where QEMU's user may go; empty: "
+    "VMs with such disks are refused");
 ABSL_FLAG(absl::Duration, stall_timeout, absl::Seconds(60),
           "a copy in which no byte moves for so long is given up");
 ABSL_FLAG(absl::Duration, copy_deadline, absl::Hours(24),
@@ -68,6 +72,13 @@ std::string BesideUs(const std::string& name) {
   return failed ? name : (self.parent_path() / name).string();
 }
 
+// One spelling, however the flag spells it this time: leftover servers are found by it.
+std::string FlatViewDir(const std::string& state_dir) {
+  std::error_code failed;
+  const std::filesystem::path folder = std::filesystem::weakly_canonical(state_dir, failed);
+  return ((failed || folder.empty() ? std::filesystem::path(state_dir) : folder) / "flat").string();
+}
+
 std::string Hostname() {
   std::array<char, HOST_NAME_MAX + 1> name = {};
   return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "localhost";
@@ -90,6 +101,10 @@ absl::StatusOr<TaskOptions> ParseTaskOptions() {
   tasks.overlay_reserve_bytes = absl::GetFlag(FLAGS_overlay_reserve_bytes);
   if (tasks.overlay_reserve_bytes < 0) {
     return InvalidArgument("--overlay_reserve_bytes", "must not be negative");
+  }
+  tasks.overlay_dir = absl::GetFlag(FLAGS_overlay_dir);
+  if (!tasks.overlay_dir.empty() && !absl::StartsWith(tasks.overlay_dir, "/")) {
+    return InvalidArgument("--overlay_dir", "must be an absolute path, or empty");
   }
   tasks.stall_timeout = absl::GetFlag(FLAGS_stall_timeout);
   tasks.copy_deadline = absl::GetFlag(FLAGS_copy_deadline);
@@ -135,6 +150,7 @@ absl::StatusOr<Options> ParseOptions(int argc, char** argv) {
   }
   VMKEEP_ASSIGN_OR_RETURN(options.log_level, ParseLevel(absl::GetFlag(FLAGS_log_level)));
   VMKEEP_ASSIGN_OR_RETURN(options.tasks, ParseTaskOptions());
+  options.tasks.flat_view_dir = FlatViewDir(options.state_dir);
   return options;
 }
 

@@ -67,6 +67,9 @@ class Checker {
     Require(IsPlainFileName(disk.target()), at + "target", "must be a disk's target, such as vda");
     Require(disk.format() == "raw" || disk.format() == "qcow2", at + "format",
             "must be raw or qcow2");
+    const bool flat = !disk.source().chain().empty() || !disk.source().data_file().empty();
+    Require(!flat || disk.format() == "raw", at + "format",
+            "must be raw: what lay in several files is stored flat");
     File(disk.file(), at + "file");
     Bytes(disk.virtual_bytes(), at + "virtual_bytes");
     Bytes(disk.file_bytes(), at + "file_bytes");

@@ -411,14 +411,40 @@ bool IsRunning(const ProcessId& id) {
   return stat.ok() && stat->start_time == id.start_time && stat->state != 'Z' && stat->state != 'X';
 }
 
-bool KillIfRunning(const ProcessId& id) {
-  // The descriptor first, then the proof: between the two the pid cannot pass to another process
-  // unseen.
+namespace {
+
+// A descriptor of exactly this process, or -1 when there is no such process. The descriptor first,
+// then the proof: between the two the pid cannot pass to another process unseen.
+int OpenExactly(const ProcessId& id) {
   int pidfd = OpenPidfd(id.pid);
+  const absl::StatusOr<Stat> stat = ReadStat(id.pid);
+  if (!stat.ok() || stat->start_time != id.start_time) CloseFd(&pidfd);
+  return pidfd;
+}
+
+}  // namespace
+
+bool KillIfRunning(const ProcessId& id) {
+  int pidfd = OpenExactly(id);
   const bool running = pidfd >= 0 && IsRunning(id);
   const bool killed = running && syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0) == 0;
   CloseFd(&pidfd);
   return killed;
+}
+
+bool KillAndWait(const ProcessId& id, absl::Duration timeout) {
+  int pidfd = OpenExactly(id);
+  if (pidfd < 0) return true;
+  syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0);
+  // Readable once the last thread is gone, which the state of the first one does not tell.
+  const Deadline deadline(timeout);
+  pollfd ended{.fd = pidfd, .events = POLLIN, .revents = 0};
+  int ready = 0;
+  do {
+    ready = poll(&ended, 1, PollTimeout(deadline.Left()));
+  } while (ready < 0 && errno == EINTR);
+  CloseFd(&pidfd);
+  return ready == 1;
 }
 
 }  // namespace vmkeep::process

@@ -141,9 +141,10 @@ class Hypervisor {
   // (VM_ON_OVERLAY).
   virtual absl::StatusOr<VmDescription> Describe(absl::string_view vm_uuid) = 0;
 
-  // All disks at one instant, atomically. The guest is thawed again when it returns, whatever it
-  // returns. Not idempotent: the plan's overlay names are new. After an error no disk is on an
-  // overlay, unless the connection was lost: look.
+  // All disks at one instant, atomically, also of a VM that is off: it may be started at any time
+  // then. Whatever the policy, nobody is frozen in that. The guest is thawed again when it returns,
+  // whatever it returns. Not idempotent: the plan's overlay names are new. After an error no disk
+  // is on an overlay, unless the connection was lost: look.
   virtual absl::StatusOr<SnapshotResult> Snapshot(const SnapshotPlan& plan) = 0;
   // Makes sure that the guest is not frozen by us. OK when the VM is off, is gone or has no agent.
   virtual absl::Status Thaw(absl::string_view vm_uuid) = 0;

@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "executor/flat_view/leftovers.h"
 #include "executor/hypervisor/errors.h"
 #include "executor/task/errors.h"
 #include "executor/task/worker_job.h"
@@ -23,6 +24,7 @@ TaskManager::~TaskManager() {
 
 absl::Status TaskManager::Recover() {
   EndLeftoverWorkers(env_.journal);
+  EndLeftoverViews(env_.options.flat_view_dir);
   VMKEEP_ASSIGN_OR_RETURN(std::vector<KnownTask> tasks, env_.journal.Unfinished());
   for (KnownTask& task : tasks) {
     log::Warning("task_resumed", {{"backup", task.record.backup_id},

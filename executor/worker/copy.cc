@@ -10,6 +10,8 @@
 #include "executor/worker/copy_plan.h"
 #include "executor/worker/copy_source.h"
 #include "executor/worker/errors.h"
+#include "executor/worker/host_source.h"
+#include "executor/worker/nbd_source.h"
 #include "executor/worker/repository.h"
 #include "executor/worker/writeback_window.h"
 
@@ -18,6 +20,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <memory>
 #include <span>
 #include <string>
 #include <thread>
@@ -107,9 +110,10 @@ class Copier {
     return AddDigests(index, 1, digest::HashChunk(hasher, chunk));
   }
 
-  // Data from the source, zeros where it has holes.
+  // Data from the source, all of it asked for at once, zeros where it has holes.
   absl::Status ReadChunk(int64_t offset, std::span<std::byte> chunk) {
     const int64_t end = offset + static_cast<int64_t>(chunk.size());
+    std::vector<Piece> pieces;
     for (int64_t at = offset; at < end;) {
       const int64_t data = std::min(source_.NextData(at), end);
       std::memset(chunk.data() + (at - offset), 0, static_cast<size_t>(data - at));
@@ -117,12 +121,12 @@ class Copier {
       // A hole that starts at its own data: somebody punches holes while we read. Read it all.
       at = hole > data ? hole : end;
       if (data < end) {
-        VMKEEP_RETURN_IF_ERROR(source_.ReadAt(
-            data,
-            chunk.subspan(static_cast<size_t>(data - offset), static_cast<size_t>(at - data))));
+        pieces.push_back({data, chunk.subspan(static_cast<size_t>(data - offset),
+                                              static_cast<size_t>(at - data))});
       }
-      context_.AddMove();
     }
+    VMKEEP_RETURN_IF_ERROR(source_.Read(pieces));
+    context_.AddMove();
     source_.Forget(offset, end - offset);
     return absl::OkStatus();
   }
@@ -185,7 +189,14 @@ absl::Status CheckJob(const v1::Copy& job) {
     return InvalidArgument("file", "must be a plain file name");
   if (job.format() != "raw" && job.format() != "qcow2")
     return InvalidArgument("format", "must be raw or qcow2");
+  if (job.has_flat() && job.format() != "raw")
+    return InvalidArgument("format", "must be raw: a flat view has no other");
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<CopySource>> OpenSource(const v1::Copy& job) {
+  return job.has_flat() ? NbdSource::Open(job.source(), job.flat(), kThreads)
+                        : HostSource::Open(job.source());
 }
 
 absl::StatusOr<Written> CopyInto(const fs::Fd& folder, const std::string& file,
@@ -210,12 +221,13 @@ absl::StatusOr<Written> CopyInto(const fs::Fd& folder, const std::string& file,
 absl::StatusOr<v1::CopyResult> Copy(const v1::Copy& job, JobContext* context) {
   VMKEEP_RETURN_IF_ERROR(CheckJob(job));
   VMKEEP_ASSIGN_OR_RETURN(const RepositoryRoot root, RepositoryRoot::Open(job.repository()));
-  VMKEEP_ASSIGN_OR_RETURN(const CopySource source, CopySource::Open(job.source()));
+  VMKEEP_ASSIGN_OR_RETURN(const std::unique_ptr<CopySource> source, OpenSource(job));
   VMKEEP_ASSIGN_OR_RETURN(const fs::Fd incoming, root.Incoming());
   const absl::StatusOr<fs::Fd> folder = fs::MakeDirs(incoming, job.incoming(), 0700);
   if (!folder.ok()) return root.Wrap(folder.status());
   const std::string list_file = absl::StrCat(job.file(), ".sha256");
-  const absl::StatusOr<Written> written = CopyInto(*folder, job.file(), list_file, source, context);
+  const absl::StatusOr<Written> written =
+      CopyInto(*folder, job.file(), list_file, *source, context);
   if (!written.ok()) {
     // After a failed flush the page cache may show what the disk does not hold: never to be used,
     // so it goes at once.
@@ -224,7 +236,7 @@ absl::StatusOr<v1::CopyResult> Copy(const v1::Copy& job, JobContext* context) {
     return root.Wrap(written.status());
   }
   v1::CopyResult result;
-  result.set_file_bytes(source.bytes());
+  result.set_file_bytes(source->bytes());
   result.set_data_bytes(written->data_bytes);
   auto* digest = result.mutable_digest();
   digest->set_algorithm("sha256");

@@ -114,6 +114,16 @@ absl::Status SourceBusy(absl::string_view path) {
       {{"path", std::string(path)}});
 }
 
+absl::Status SourceViewLost(absl::string_view path, absl::string_view why) {
+  return MakeError(
+      absl::StatusCode::kUnavailable, "SOURCE_VIEW_LOST",
+      absl::StrCat("copying ", path, ": the qemu-nbd process that flattens its chain is gone (",
+                   why,
+                   "). The disk is unharmed; see whether something killed that process, such as "
+                   "the kernel for want of memory, then try again."),
+      {{"path", std::string(path)}});
+}
+
 absl::Status CopyStalled(absl::string_view path, absl::Duration after) {
   return MakeError(
       absl::StatusCode::kDeadlineExceeded, "COPY_STALLED",

@@ -35,7 +35,8 @@ ARROWS = {
     "executor/hypervisor": set(),
     "executor/worker": set(),
     "executor/worker_client": set(),
-    "executor/task": {"executor/hypervisor", "executor/worker_client"},
+    "executor/flat_view": {"executor/hypervisor"},
+    "executor/task": {"executor/hypervisor", "executor/flat_view", "executor/worker_client"},
     "executor/service": {"executor/task"},
 }
 BINARIES = ("controller", "executor")

@@ -1,6 +1,8 @@
 #include "executor/task/journal/journal.h"
 
+#include "common/sqlite/database.h"
 #include "common/uuid.h"
+#include "executor/task/journal/schema.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -163,7 +165,10 @@ TEST_F(JournalTest, WhatMergingAndPublishingNeedComesBack) {
                    .power = PowerState::kPaused,
                    .disks = {{.target = "vda",
                               .source = "/d/a=1.raw",
-                              .format = "raw",
+                              .format = "qcow2",
+                              .data_file = "/d/a.data",
+                              .backing = {{"/d/b", "qcow2", "/d/b.data"}, {"/gold", "raw", ""}},
+                              .block_device = true,
                               .virtual_bytes = int64_t{1} << 40,
                               .data_bytes = 5,
                               .dev = ~uint64_t{0},
@@ -178,9 +183,13 @@ TEST_F(JournalTest, WhatMergingAndPublishingNeedComesBack) {
                    .inactive_xml = "<b/>"};
   const BackupData put{.vm = vm,
                        .restore_xml = "<c/>",
-                       .overlays = {{kVm, "vda", "/d/a=1.raw", "raw", "/o"}},
+                       .overlays = {{kVm, "vda", "/d/a=1.raw", "qcow2", "/o"}},
                        .snapshot = {},
                        .copies = {}};
+  // A preflight that is repeated replaces the one before.
+  BackupData earlier = put;
+  earlier.vm.disks[0].backing.push_back({"/gone", "raw", ""});
+  ASSERT_THAT(journal_->PutPreflight(record.task, earlier), IsOk());
   ASSERT_THAT(journal_->PutPreflight(record.task, put), IsOk());
   const SnapshotResult snapshot{absl::FromUnixNanos(123456789), Consistency::kFilesystem, "froze"};
   ASSERT_THAT(journal_->PutSnapshot(record.task, snapshot), IsOk());
@@ -206,6 +215,13 @@ TEST_F(JournalTest, WhatMergingAndPublishingNeedComesBack) {
   EXPECT_EQ(data.vm.disks[0].virtual_bytes, int64_t{1} << 40);
   EXPECT_EQ(data.vm.disks[0].dev, ~uint64_t{0});
   EXPECT_EQ(data.vm.disks[0].uid, 64055u);
+  EXPECT_EQ(data.vm.disks[0].data_file, "/d/a.data");
+  EXPECT_TRUE(data.vm.disks[0].block_device);
+  ASSERT_THAT(data.vm.disks[0].backing, SizeIs(2));
+  EXPECT_EQ(data.vm.disks[0].backing[0].file, "/d/b");
+  EXPECT_EQ(data.vm.disks[0].backing[0].format, "qcow2");
+  EXPECT_EQ(data.vm.disks[0].backing[0].data_file, "/d/b.data");
+  EXPECT_EQ(data.vm.disks[0].backing[1].file, "/gold");
   EXPECT_EQ(data.overlays[0].overlay, "/o");
   EXPECT_EQ(data.overlays[0].vm_uuid, kVm);
   ASSERT_TRUE(data.snapshot.has_value());
@@ -270,6 +286,35 @@ TEST_F(JournalTest, WorkersAreRememberedUntilTheyEnd) {
   EXPECT_EQ(workers[0].start_time, 99u);
   ASSERT_THAT(journal_->RemoveWorker(7, 99), IsOk());
   EXPECT_THAT(journal_->Workers(), IsOkAndHolds(IsEmpty()));
+}
+
+// As the first version left it, with a VM on an overlay: chains and block devices came later.
+TEST(JournalUpgradeTest, FirstVersionOpensAndItsDisksStandForThemselves) {
+  const test::TempDir folder;
+  const TaskId task{"01990000-0000-7000-8000-000000000001", 3};
+  {
+    auto old = sqlite::Open(folder.path("journal.db"), {JournalMigrations().front()});
+    ASSERT_THAT(old, IsOk());
+    (*old)->exec(R"sql(
+      INSERT INTO task(task_id, epoch, backup_id, vm_uuid, kind, spec, accepted_at)
+        VALUES('01990000-0000-7000-8000-000000000001', 3, 'b', 'v', 'backup', x'', 0);
+      INSERT INTO disk(task_id, epoch, ord, target, source, format, overlay, virtual_bytes, data_bytes,
+                       dev, ino, uid, gid, mode)
+        VALUES('01990000-0000-7000-8000-000000000001', 3, 0, 'vda', '/a', 'raw', '/o', 8, 4,
+               1, 2, 3, 4, 5);
+    )sql");
+  }
+  test::FakeClock clock;
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const auto journal, Journal::Open(folder.path(), clock));
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const auto found, journal->FindByOverlay(task.id));
+  ASSERT_TRUE(found.has_value());
+  ASSERT_THAT(found->data.vm.disks, SizeIs(1));
+  const Disk& disk = found->data.vm.disks[0];
+  EXPECT_EQ(disk.source, "/a");
+  EXPECT_EQ(disk.mode, 5u);
+  EXPECT_FALSE(disk.flat());
+  EXPECT_FALSE(disk.block_device);
+  EXPECT_EQ(found->data.overlays[0].overlay, "/o");
 }
 
 }  // namespace

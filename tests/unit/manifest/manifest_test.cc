@@ -155,6 +155,18 @@ TEST(ManifestTest, NothingThatBecomesAPathPassesUnchecked) {
   EXPECT_THAT(Check(Example()), IsEmpty());
 }
 
+TEST(ManifestTest, WhatLayInSeveralFilesIsStoredFlat) {
+  v1::Manifest manifest = Example();
+  const auto is_refused = Contains(Field(&FieldViolation::field, "disks[0].format"));
+  manifest.mutable_disks(0)->mutable_source()->add_chain("/images/gold.qcow2");
+  EXPECT_THAT(Check(manifest), is_refused);
+  manifest.mutable_disks(0)->set_format("raw");
+  EXPECT_THAT(Check(manifest), IsEmpty());
+  manifest = Example();
+  manifest.mutable_disks(0)->mutable_source()->set_data_file("/images/web.data");
+  EXPECT_THAT(Check(manifest), is_refused);
+}
+
 TEST(ManifestTest, TwoDisksCannotShareAFile) {
   v1::Manifest manifest = Example();
   *manifest.add_disks() = manifest.disks(0);

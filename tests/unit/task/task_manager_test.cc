@@ -175,6 +175,35 @@ TEST_F(TaskManagerTest, WatermarkGivesTheCopyUpAndMerges) {
   EXPECT_EQ(worker_.jobs().back(), "discard");
 }
 
+TEST_F(TaskManagerTest, BlockDeviceNeedsAFolderForItsOverlay) {
+  ON_CALL(hypervisor_, Describe).WillByDefault([this](absl::string_view uuid) {
+    absl::StatusOr<VmDescription> vm = sim_.Describe(uuid);
+    if (vm.ok()) vm->disks[1].block_device = true;
+    return vm;
+  });
+  v1::TaskEnded ended = End(Started());
+  EXPECT_EQ(ended.failure().reason(), "CANNOT_BACK_UP");
+  EXPECT_THAT(ended.failure().message(), HasSubstr("--overlay_dir"));
+  EXPECT_FALSE(ended.snapshot_taken());
+
+  options_.overlay_dir = folder_.path("overlays");
+  Restart();
+  ended = End(Started());
+  EXPECT_THAT(ended.failure().message(), HasSubstr("make it, or mount it"));
+
+  std::filesystem::create_directory(options_.overlay_dir);
+  SnapshotPlan plan;
+  EXPECT_CALL(hypervisor_, Snapshot).WillOnce([&](const SnapshotPlan& asked) {
+    plan = asked;
+    return sim_.Snapshot(asked);
+  });
+  EXPECT_EQ(End(Started()).outcome(), v1::TaskEnded::DONE);
+  ASSERT_THAT(plan.disks, SizeIs(2));
+  EXPECT_EQ(std::filesystem::path(plan.disks[0].overlay).parent_path(),
+            std::filesystem::path(plan.disks[0].base).parent_path());
+  EXPECT_EQ(std::filesystem::path(plan.disks[1].overlay).parent_path(), options_.overlay_dir);
+}
+
 TEST_F(TaskManagerTest, ReplacedDiskIsNotCopied) {
   worker_.on_probe = [this] {
     const std::string disk = folder_.path("vms/" + SimVmUuid("web-1") + "/vda.raw");

@@ -298,6 +298,47 @@ TEST_F(CopyTest, AQemuThatStartsToWriteMeanwhileIsSeen) {
   close(qemu);
 }
 
+// A device has no holes to ask for, and no size in its inode. Seen red: with st_size.
+TEST_F(CopyTest, ABlockDeviceIsCopiedWithoutItsZeros) {
+  std::string content(40 << 20, '\0');
+  content.replace(5 << 20, 3 << 20, RandomBytes(3 << 20, 5));
+  content.replace((40 << 20) - 512, 512, RandomBytes(512, 6));
+  const std::string file = MakeSource(content);
+  const test::LoopDevice device(file);
+  ASSERT_NE(device.path(), "") << "needs root and a loop device";
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const v1::CopyResult result, CopyOf(device.path()));
+  ExpectSame(file, result);
+  EXPECT_LE(result.data_bytes(), (3 << 20) + 3 * (64 << 10));
+  EXPECT_LE(StatOf(Incoming("disk-vda.raw")).st_blocks * 512, (3 << 20) + (256 << 10));
+}
+
+// Its node may be made anew, as udev does; another device under its name is a change.
+TEST_F(CopyTest, ADeviceIsWhatItIsNotTheNodeThatNamesIt) {
+  const std::string file = MakeSource(RandomBytes(20 << 20, 1));
+  const test::LoopDevice device(file);
+  ASSERT_NE(device.path(), "") << "needs root and a loop device";
+  const dev_t number = StatOf(device.path()).st_rdev;
+  const std::string node = host_.path("node");
+  const auto copy_while = [&](const std::function<void()>& change) {
+    std::filesystem::remove(node);
+    EXPECT_EQ(mknod(node.c_str(), S_IFBLK | 0600, number), 0);
+    std::atomic<bool> changed = false;
+    return CopyOf(node, [&](JobContext*, const v1::Progress& progress) {
+      if (progress.bytes_done() > 0 && !changed.exchange(true)) change();
+    });
+  };
+  EXPECT_THAT(copy_while([&] {
+                std::filesystem::remove(node);
+                EXPECT_EQ(mknod(node.c_str(), S_IFBLK | 0600, number), 0);
+              }),
+              IsOk());
+  EXPECT_THAT(copy_while([&] {
+                std::filesystem::remove(node);
+                EXPECT_EQ(mknod(node.c_str(), S_IFBLK | 0600, number + 1), 0);
+              }),
+              HasReason("SOURCE_CHANGED"));
+}
+
 TEST_F(CopyTest, OnlyFilesAndBlockDevicesAreSources) {
   ASSERT_EQ(mkfifo(host_.path("pipe").c_str(), 0600), 0);
   for (const std::string& path : {host_.path("absent"), host_.path("pipe"), host_.path(),
