@@ -9,6 +9,7 @@
 #include <pugixml.hpp>
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 namespace vmkeep::executor::libvirt {
@@ -150,6 +151,23 @@ absl::StatusOr<std::string> WithoutImages(absl::string_view xml,
   return XmlText(document);
 }
 
+// The definition with its devices grouped by element and type.
+absl::StatusOr<std::string> WithSortedDevices(absl::string_view xml) {
+  pugi::xml_document document;
+  VMKEEP_RETURN_IF_ERROR(ParseXml(xml, "domain", document));
+  pugi::xml_node devices = document.child("domain").child("devices");
+  std::map<std::pair<std::string, std::string>, std::string> groups;
+  for (const pugi::xml_node device : devices.children()) {
+    pugi::xml_document one;
+    one.append_copy(device);
+    groups[{device.name(), device.attribute("type").value()}] += XmlText(one);
+  }
+  devices.remove_children();
+  std::string text = XmlText(document);
+  for (const auto& [key, group] : groups) text += group;
+  return text;
+}
+
 }  // namespace
 
 const DiskXml* DomainXml::Find(absl::string_view target) const {
@@ -220,6 +238,12 @@ absl::StatusOr<bool> SameButForImages(absl::string_view xml, absl::string_view o
                                       const std::vector<OverlayDisk>& disks) {
   VMKEEP_ASSIGN_OR_RETURN(const std::string one, WithoutImages(xml, disks));
   VMKEEP_ASSIGN_OR_RETURN(const std::string two, WithoutImages(other, disks));
+  return one == two;
+}
+
+absl::StatusOr<bool> SameButForOrder(absl::string_view xml, absl::string_view other) {
+  VMKEEP_ASSIGN_OR_RETURN(const std::string one, WithSortedDevices(xml));
+  VMKEEP_ASSIGN_OR_RETURN(const std::string two, WithSortedDevices(other));
   return one == two;
 }
 

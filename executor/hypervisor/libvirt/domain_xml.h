@@ -81,6 +81,11 @@ absl::StatusOr<bool> Names(absl::string_view xml, absl::string_view path);
 absl::StatusOr<bool> SameButForImages(absl::string_view xml, absl::string_view other,
                                       const std::vector<OverlayDisk>& disks);
 
+// Whether two definitions say the same but for where devices of different types stand: libvirt
+// sorts some anew when it reads a definition of its own (seen with controllers). Devices of one
+// type keep their order.
+absl::StatusOr<bool> SameButForOrder(absl::string_view xml, absl::string_view other);
+
 // What virDomainSnapshotCreateXML takes: every target listed, so that libvirt makes up no name of
 // its own.
 std::string SnapshotXml(const SnapshotPlan& plan);

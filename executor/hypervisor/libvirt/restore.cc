@@ -62,7 +62,12 @@ absl::Status CheckRestored(const VmLook& look, const VmDescription& before,
                            const std::vector<OverlayDisk>& disks) {
   if (look.live) VMKEEP_RETURN_IF_ERROR(CheckDisks(look, *look.live, disks, "running VM"));
   if (look.inactive) VMKEEP_RETURN_IF_ERROR(CheckDisks(look, *look.inactive, disks, "definition"));
-  if (look.inactive_xml != before.inactive_xml) {
+  if (look.inactive_xml == before.inactive_xml) return absl::OkStatus();
+  // A definition that libvirt had not read back since its first `virsh define` is sorted anew when
+  // it is put back.
+  VMKEEP_ASSIGN_OR_RETURN(const bool same,
+                          libvirt::SameButForOrder(look.inactive_xml, before.inactive_xml));
+  if (!same) {
     return NotRestored(look, libvirt::OverlayFilesOf(disks),
                        "all disks are merged, but the definition is not what it was: somebody "
                        "changed it meanwhile; compare it with the one in the backup, then remove "

@@ -135,7 +135,9 @@ TEST_P(EveryKindOfDiskTest, IsBackedUpMergedAndBroughtBack) {
   const uint32_t owner = OwnerOf(Path("a.raw"));
   ASSERT_THAT(lab::Finish(*hypervisor_, before, plan), IsOk());
 
-  EXPECT_EQ(OwnerOf(Path("a.raw")), owner) << "a QEMU that was started meanwhile needs its own";
+  // As it was, unless a QEMU that was started meanwhile needs it.
+  const bool started = GetParam() == Life::kIsStartedInMidCopy;
+  EXPECT_EQ(OwnerOf(Path("a.raw")), started ? owner : before.disks[0].uid);
   EXPECT_EQ(vm.Definition(), before.inactive_xml);
   EXPECT_EQ(Digest(Path("golden.qcow2")) + Digest(Path("golden.raw")), golden);
   EXPECT_THAT(lab::Run({"qemu-img", "snapshot", "-U", "-l", Path("b.qcow2")}), HasSubstr("inside"));
@@ -383,6 +385,25 @@ TEST_F(ShapesTest, FirmwareVariables) {
   lab::RestoreByHand(before, copies);
   vm.PowerOn();
   EXPECT_EQ(vm.Definition(), before.inactive_xml);
+}
+
+// Seen with libvirt 9.0: it moves the channel's controller when it reads its own definition back.
+TEST_F(ShapesTest, DefinitionThatLibvirtSortsAnewIsPutBack) {
+  lab::MakeImage(Path("a"), "raw", 0, 0x11);
+  const lab::ShapedVm vm(absl::StrCat(
+      lab::DiskElement("raw", Path("a"), "vda"),
+      "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"));
+  const VmDescription before = Describe(vm);
+  const SnapshotPlan plan = PlanFor(before);
+  ASSERT_THAT(hypervisor_->Snapshot(plan), IsOk());
+  ASSERT_THAT(lab::Finish(*hypervisor_, before, plan), IsOk());
+  EXPECT_THAT(hypervisor_->Restore(before, plan.disks), IsOk()) << "once more";
+  const VmDescription after = Describe(vm);
+  EXPECT_NE(after.inactive_xml, before.inactive_xml) << "then the exception is not needed";
+  const SnapshotPlan again = PlanFor(after);
+  ASSERT_THAT(hypervisor_->Snapshot(again), IsOk());
+  ASSERT_THAT(lab::Finish(*hypervisor_, after, again), IsOk());
+  EXPECT_EQ(Describe(vm).inactive_xml, after.inactive_xml);
 }
 
 TEST_F(ShapesTest, WhatCannotBeBackedUpIsRefusedAndUntouched) {

@@ -297,6 +297,23 @@ TEST(SameButForImagesTest, KindOfSourceBelongsToTheImage) {
   EXPECT_THAT(SameButForImages(device, file, {}), IsOkAndHolds(false));
 }
 
+// Seen with libvirt 9.0: a definition with a guest agent's channel, read back by libvirt itself.
+TEST(SameButForOrderTest, OfDevicesOfDifferentTypesOnly) {
+  const std::string serial = "<controller type='virtio-serial' index='0'/>";
+  const std::string pci = "<controller type='pci' index='1'/><controller type='pci' index='2'/>";
+  const auto same = [](const std::string& one, const std::string& other) {
+    return SameButForOrder(fixtures::Domain(one), fixtures::Domain(other));
+  };
+  EXPECT_THAT(same(serial + pci, pci + serial), IsOkAndHolds(true));
+  EXPECT_THAT(same(pci, "<controller type='pci' index='2'/><controller type='pci' index='1'/>"),
+              IsOkAndHolds(false));
+  EXPECT_THAT(same(serial + pci, pci), IsOkAndHolds(false));
+  EXPECT_THAT(same(serial, "<controller type='virtio-serial' index='1'/>"), IsOkAndHolds(false));
+  EXPECT_THAT(SameButForOrder(fixtures::Domain(pci), fixtures::Domain(pci, "<memory/>")),
+              IsOkAndHolds(false));
+  EXPECT_THAT(SameButForOrder("junk", "junk"), Not(IsOk()));
+}
+
 TEST(SnapshotXmlTest, ListsEveryTarget) {
   EXPECT_EQ(
       SnapshotXml({.vm_uuid = fixtures::kUuid, .disks = {Vda()}, .untouched = {"sda", "sdb"}}),
