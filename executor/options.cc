@@ -41,13 +41,16 @@ ABSL_FLAG(std::string, worker_binary, "", "vmkeep-worker; default: beside this p
 ABSL_FLAG(int64_t, overlay_reserve_bytes, 0,
           "free bytes that a VM's overlays need on the host before a backup; 0: 5 % of the virtual "
           "size, 1 to 16 GiB");
-ABSL_FLAG(std::string, overlay_dir, "",
-          "folder for the overlays of disks that are block devices, where QEMU's user may go; empty: "
-          "VMs with such disks are refused");
+ABSL_FLAG(
+    std::string, overlay_dir, "",
+    "folder for the overlays of disks that are block devices, where QEMU's user may go; empty: "
+    "VMs with such disks are refused");
 ABSL_FLAG(absl::Duration, stall_timeout, absl::Seconds(60),
           "a copy in which no byte moves for so long is given up");
 ABSL_FLAG(absl::Duration, copy_deadline, absl::Hours(24),
           "a copy that takes longer is given up, unless the controller asks otherwise");
+ABSL_FLAG(std::string, metrics_listen, "",
+          "where Prometheus scrapes /metrics over HTTP: a loopback host:port; empty: nowhere");
 ABSL_FLAG(std::string, log_level, "info", "debug, info, warning or error");
 
 namespace vmkeep::executor {
@@ -132,6 +135,7 @@ absl::StatusOr<Options> ParseOptions(int argc, char** argv) {
   options.libvirt_uri = absl::GetFlag(FLAGS_libvirt_uri);
   options.sim_dir = absl::GetFlag(FLAGS_sim_dir);
   options.sim_vms = absl::GetFlag(FLAGS_sim_vms);
+  options.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
   options.worker_binary = absl::GetFlag(FLAGS_worker_binary);
   if (options.worker_binary.empty()) options.worker_binary = BesideUs("vmkeep-worker");
   if (options.hypervisor != "libvirt" && options.hypervisor != "sim") {
