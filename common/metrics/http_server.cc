@@ -27,7 +27,7 @@
 namespace vmkeep::metrics {
 namespace {
 
-constexpr absl::Duration kPerClient = absl::Seconds(5);
+constexpr absl::Duration kPerClient = absl::Seconds(2);
 constexpr absl::Duration kAfterFailedAccept = absl::Milliseconds(200);
 constexpr size_t kMaxRequestBytes = 8 << 10;
 constexpr int kBacklog = 16;

@@ -13,7 +13,7 @@
 
 namespace vmkeep::metrics {
 
-// Answers GET /metrics on a loopback address, one client after the other; each has five seconds.
+// Answers GET /metrics on a loopback address, one client after the other; each has two seconds.
 // Thread-safe. The destructor ends at once, whatever a client does; it waits only for a `text` that
 // is being made.
 class HttpServer {

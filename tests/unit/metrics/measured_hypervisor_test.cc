@@ -36,7 +36,9 @@ class MeasuredHypervisorTest : public ::testing::Test {
 TEST_F(MeasuredHypervisorTest, ASnapshotIsTimedByItsConsistency) {
   ON_CALL(inner_, Snapshot(_)).WillByDefault([this](const SnapshotPlan&) {
     clock_.Advance(absl::Milliseconds(1500));
-    return SnapshotResult{.consistency = Consistency::kFilesystem, .quiesce_detail = ""};
+    SnapshotResult result;
+    result.consistency = Consistency::kFilesystem;
+    return result;
   });
   (void)hypervisor_.Snapshot({});
   EXPECT_THAT(
