@@ -119,9 +119,8 @@ TEST_P(StoreContract, AnotherProjectSeesNothing) {
 
 TEST_P(StoreContract, CountsTheRecordsOfAllProjectsByState) {
   int number = 0;
-  for (const auto& [state, count] : std::map<BackupState, int>{{BackupState::kRequested, 1},
-                                                               {BackupState::kRunning, 3},
-                                                               {BackupState::kClosed, 2}}) {
+  for (const auto& [state, count] : std::map<BackupState, int>{
+           {BackupState::kRequested, 1}, {BackupState::kRunning, 3}, {BackupState::kClosed, 2}}) {
     for (int i = 0; i < count; ++i) {
       BackupRecord record = MakeRecord(++number);
       record.project = i == 0 ? "local" : "theirs";
