@@ -11,6 +11,7 @@ find_package(SQLiteCpp CONFIG REQUIRED)
 find_package(pugixml CONFIG REQUIRED)
 find_package(CLI11 CONFIG REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(prometheus-cpp CONFIG REQUIRED)  # the core only: see docs/adr/0045
 find_package(GTest CONFIG REQUIRED)
 pkg_check_modules(libvirt REQUIRED IMPORTED_TARGET libvirt)
 pkg_check_modules(libnbd REQUIRED IMPORTED_TARGET libnbd)

@@ -49,6 +49,8 @@ ABSL_FLAG(absl::Duration, stall_timeout, absl::Seconds(60),
           "a copy in which no byte moves for so long is given up");
 ABSL_FLAG(absl::Duration, copy_deadline, absl::Hours(24),
           "a copy that takes longer is given up, unless the controller asks otherwise");
+ABSL_FLAG(std::string, metrics_listen, "",
+          "where Prometheus scrapes /metrics over HTTP: a loopback host:port; empty: nowhere");
 ABSL_FLAG(std::string, log_level, "info", "debug, info, warning or error");
 
 namespace vmkeep::executor {
@@ -140,6 +142,7 @@ absl::StatusOr<Options> ParseOptions(int argc, char** argv) {
   options.libvirt_uri = absl::GetFlag(FLAGS_libvirt_uri);
   options.sim_dir = absl::GetFlag(FLAGS_sim_dir);
   options.sim_vms = absl::GetFlag(FLAGS_sim_vms);
+  options.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
   options.worker_binary = absl::GetFlag(FLAGS_worker_binary);
   if (options.worker_binary.empty()) options.worker_binary = BesideUs("vmkeep-worker");
   if (options.hypervisor != "libvirt" && options.hypervisor != "sim") {

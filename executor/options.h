@@ -22,6 +22,7 @@ struct Options {
   std::string sim_dir;
   std::string sim_vms;
   std::string worker_binary;
+  std::string metrics_listen;  // empty: no metrics
   log::Level log_level = log::Level::kInfo;
   TaskOptions tasks;
 };

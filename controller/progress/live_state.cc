@@ -66,6 +66,15 @@ BackupView LiveState::View(BackupRecord record) const {
   return view;
 }
 
+std::map<std::string, int> LiveState::CountConditions() const {
+  std::map<std::string, int> counts;
+  MutexLock lock(&mu_);
+  for (const auto& [id, entry] : entries_) {
+    for (const auto& [type, condition] : entry.conditions) ++counts[type];
+  }
+  return counts;
+}
+
 void LiveState::OnChange(std::function<void(const BackupId&)> changed) {
   changed_ = std::move(changed);
 }

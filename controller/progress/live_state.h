@@ -37,6 +37,9 @@ class LiveState {
 
   BackupView View(BackupRecord record) const;
 
+  // How many backups have a condition, by its type.
+  std::map<std::string, int> CountConditions() const;
+
   // Called, from some thread and without a lock, after something above changed what View() answers.
   // Set once, before use.
   void OnChange(std::function<void(const BackupId&)> changed);

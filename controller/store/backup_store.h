@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -75,6 +76,8 @@ class StoreView {
   // REQUESTED, BUILDING, SCRUB and SCRUBBING records of all projects, oldest first: what the
   // scheduler takes up at start.
   virtual absl::StatusOr<std::vector<BackupRecord>> ListOpen() = 0;
+  // How many records of all projects each state has; a state without any may be absent.
+  virtual absl::StatusOr<std::map<BackupState, int64_t>> CountByState() = 0;
   virtual absl::StatusOr<std::vector<HostRecord>> ListHosts() = 0;
   virtual absl::StatusOr<std::vector<VmRecord>> ListVms() = 0;
   virtual absl::StatusOr<std::vector<RepositoryRecord>> ListRepositories() = 0;

@@ -137,6 +137,7 @@ void Scheduler::Run(const scheduler_command::CancelTask& command) {
 
 void Scheduler::Run(const scheduler_command::RejectTask& command) {
   log::Info("task_rejected", {{"backup", command.id},
+                              {"host", command.host},
                               {"epoch", command.epoch},
                               {"reason", command.failure.reason},
                               {"why", command.failure.message}});

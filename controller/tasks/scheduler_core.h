@@ -106,6 +106,7 @@ struct RejectTask {
   BackupId id;
   int64_t epoch = 0;
   Failure failure;  // without its time
+  HostId host = {};
 };
 struct CloseWithoutTask {
   BackupId id;

@@ -198,7 +198,8 @@ void SchedulerCore::BeginWrite(Entry& entry) {
 
 void SchedulerCore::Reject(Entry& entry, Failure failure) {
   BeginWrite(entry);
-  Emit(scheduler_command::RejectTask{entry.record.id, entry.record.epoch, std::move(failure)});
+  Emit(scheduler_command::RejectTask{entry.record.id, entry.record.epoch, std::move(failure),
+                                     entry.record.host_id});
 }
 
 void SchedulerCore::Count(const Entry& entry, Load& load) {

@@ -46,7 +46,7 @@ void OverlayKeeper::Look(const std::stop_token& stop) {
   const absl::StatusOr<std::vector<VmSummary>> vms = env_.hypervisor.ListVms();
   if (vms.ok() == unreachable_) {
     unreachable_ = !vms.ok();
-    log::Warning(vms.ok() ? "hypervisor answers again" : "hypervisor does not answer",
+    log::Warning(vms.ok() ? "hypervisor_answers_again" : "hypervisor_does_not_answer",
                  {{"host", env_.options.hostname}, {"error", vms.status().message()}});
   }
   if (!vms.ok()) return;
@@ -66,6 +66,7 @@ void OverlayKeeper::Look(const std::stop_token& stop) {
 }
 
 void OverlayKeeper::Finish(const KnownTask& task, const std::stop_token& stop) {
+  const log::Scope scope({{"backup", task.record.backup_id}, {"host", env_.options.hostname}});
   const auto hold = tasks_.Hold(task.record.vm_uuid, "the merge of an earlier backup's overlays");
   if (hold == nullptr) return;
   const absl::Status status = BringHome({env_.hypervisor, env_.clock, kMergeFor, stop}, task.data);
@@ -87,6 +88,7 @@ void OverlayKeeper::Finish(const KnownTask& task, const std::stop_token& stop) {
 
 void OverlayKeeper::MergeUnknown(const VmSummary& vm, const std::vector<OverlayDisk>& overlays,
                                  const std::stop_token& stop) {
+  const log::Scope scope({{"host", env_.options.hostname}});
   const auto hold = tasks_.Hold(vm.uuid, "the merge of an overlay that no journal knows");
   if (hold == nullptr) return;
   const MergeContext context{env_.hypervisor, env_.clock, kMergeFor, stop};
@@ -96,12 +98,14 @@ void OverlayKeeper::MergeUnknown(const VmSummary& vm, const std::vector<OverlayD
   // The definition of a VM that is off stays on the overlay: only a journal knows what it was.
   if (!FirstTime(FilesOf(overlays))) return;
   log::Error(
-      "ALERT: an overlay that no journal knows; merged by its name, nothing was unlinked: "
-      "check the VM, then remove the files",
+      "unknown_overlay_alert",
       {{"vm", vm.uuid},
        {"name", vm.name},
        {"files", FilesOf(overlays)},
-       {"result", status.ok() ? "merged" : status.message()}});
+       {"result", status.ok() ? "merged" : status.message()},
+       {"remedy",
+        "no journal knows this overlay: it was merged by its name and nothing was unlinked; check "
+        "the VM, then remove the files"}});
 }
 
 }  // namespace vmkeep::executor

@@ -135,9 +135,11 @@ void Repositories::RemoveLeftovers(const Repository& repository, const std::stop
   if (!leftovers.ok()) return;
   for (const TaskRecord& record : *leftovers) {
     if (record.slot != repository.slot() || record.repository_id != repository.id()) continue;
+    const log::Scope scope({{"backup", record.backup_id}, {"host", env_.options.hostname}});
     absl::Status status = DiscardIncoming(env_, record, stop);
     if (status.ok()) status = env_.journal.ForgetFiles(record.task);
     log::Info("task_files_remain", {{"backup", record.backup_id},
+                                    {"host", env_.options.hostname},
                                     {"task", record.task.ToString()},
                                     {"result", status.ok() ? "removed" : status.message()}});
     if (!status.ok()) return;

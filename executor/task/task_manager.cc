@@ -69,6 +69,15 @@ bool TaskManager::Lives(const std::string& task_id) {
   return found != tasks_.end() && found->first.id == task_id && !found->second.run->ended();
 }
 
+std::vector<TaskManager::Look> TaskManager::LookAtAll() {
+  std::vector<Look> looks;
+  for (const auto& run : Running()) {
+    if (run->ended()) continue;
+    looks.push_back({run->record().kind, run->phase(), run->record().accept_time});
+  }
+  return looks;
+}
+
 std::unique_ptr<TaskManager::VmHold> TaskManager::Hold(const std::string& vm_uuid,
                                                        const std::string& what) {
   MutexLock lock(&mu_);
@@ -88,8 +97,9 @@ void TaskManager::Drain(absl::Duration bound) {
     changed_.WaitFor(&mu_, absl::Milliseconds(200));
   }
   for (const auto& [id, entry] : tasks_) {
-    log::Warning("task_left_for_next_start",
-                 {{"backup", entry.run->record().backup_id}, {"task", id.ToString()}});
+    log::Warning("task_left_for_next_start", {{"backup", entry.run->record().backup_id},
+                                              {"host", env_.options.hostname},
+                                              {"task", id.ToString()}});
   }
 }
 

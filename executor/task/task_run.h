@@ -33,6 +33,8 @@ class TaskRun {
   void Stop(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mu_);
 
   const TaskRecord& record() const { return record_; }
+  // Of vmkeep.v1.Progress, by the step under way; QUEUED before the first one.
+  std::string phase() ABSL_LOCKS_EXCLUDED(mu_);
   // All steps are behind it: it touches the VM no more.
   bool ended() ABSL_LOCKS_EXCLUDED(mu_) { return State().ended; }
 

@@ -68,6 +68,10 @@ class SqliteView : public Base {
     return Run<std::vector<BackupRecord>>("list open backups",
                                           [&] { return ListOpenBackups(statements_); });
   }
+  absl::StatusOr<std::map<BackupState, int64_t>> CountByState() override {
+    return Run<std::map<BackupState, int64_t>>("count backups",
+                                               [&] { return CountBackups(statements_); });
+  }
   absl::StatusOr<std::vector<HostRecord>> ListHosts() override {
     return Run<std::vector<HostRecord>>("list hosts", [&] { return ReadHosts(statements_); });
   }

@@ -200,6 +200,14 @@ absl::Status Journal::ReadOrMakeExecutorId() {
 
 absl::Status Journal::Write(absl::string_view what,
                             const std::function<absl::Status(SQLite::Database&)>& body) {
+  const absl::Duration began = clock_.Monotonic();
+  absl::Status status = WriteUnmetered(what, body);
+  if (write_meter_) write_meter_(status.ok(), clock_.Monotonic() - began);
+  return status;
+}
+
+absl::Status Journal::WriteUnmetered(absl::string_view what,
+                                     const std::function<absl::Status(SQLite::Database&)>& body) {
   MutexLock lock(&mu_);
   SQLite::Database& db = *db_;
   const auto attempt = [&]() -> absl::Status {

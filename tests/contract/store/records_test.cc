@@ -16,6 +16,8 @@ using ::testing::ElementsAre;
 using ::testing::Eq;
 using ::testing::IsEmpty;
 using ::testing::Optional;
+using ::testing::Pair;
+using ::testing::UnorderedElementsAre;
 using vmkeep::test::FakeClock;
 using vmkeep::test::HasReason;
 using vmkeep::test::IsOk;
@@ -113,6 +115,23 @@ TEST_P(StoreContract, AnotherProjectSeesNothing) {
   BackupQuery query = LocalQuery();
   query.project = "theirs";
   EXPECT_THAT(List(query), IsEmpty());
+}
+
+TEST_P(StoreContract, CountsTheRecordsOfAllProjectsByState) {
+  int number = 0;
+  for (const auto& [state, count] : std::map<BackupState, int>{
+           {BackupState::kRequested, 1}, {BackupState::kRunning, 3}, {BackupState::kClosed, 2}}) {
+    for (int i = 0; i < count; ++i) {
+      BackupRecord record = MakeRecord(++number);
+      record.project = i == 0 ? "local" : "theirs";
+      record.state = state;
+      Put(record);
+    }
+  }
+  EXPECT_THAT(View([](StoreView& view) { return view.CountByState(); }),
+              IsOkAndHolds(UnorderedElementsAre(Pair(BackupState::kRequested, 1),
+                                                Pair(BackupState::kRunning, 3),
+                                                Pair(BackupState::kClosed, 2))));
 }
 
 TEST_P(StoreContract, FindsByRequest) {

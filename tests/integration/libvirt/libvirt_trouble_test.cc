@@ -282,6 +282,17 @@ TEST_F(TroubleTest, EventsComeAgainAfterARestartOfLibvirtd) {
   EXPECT_TRUE(lab::Eventually([&] { return *changes > before; }));
 }
 
+// What the metric of reconnects counts.
+TEST_F(TroubleTest, EachConnectionIsToldOf) {
+  auto connections = std::make_shared<std::atomic<int>>(0);
+  const auto hypervisor =
+      LibvirtHypervisor::Open({.on_connected = [connections] { ++*connections; }});
+  ASSERT_THAT(hypervisor, IsOk());
+  EXPECT_EQ(*connections, 1);
+  lab::Tool("libvirtd-restart", {});
+  EXPECT_TRUE(lab::Eventually([&] { return *connections == 2; })) << *connections;
+}
+
 // libvirt's calls have no deadline: ours end all the same, and the next ones go over a new
 // connection.
 TEST_F(TroubleTest, LibvirtdThatHangsIsGivenUpInTime) {
