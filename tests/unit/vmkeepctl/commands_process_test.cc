@@ -42,6 +42,20 @@ TEST_F(ProcessTest, RetryThatIsRefusedFails) {
   EXPECT_THAT(result.err, HasSubstr("(ILLEGAL_TRANSITION)"));
 }
 
+TEST_F(ProcessTest, AFailureIsExplained) {
+  controller_.SetBackup(Failed(true));
+  const ChildResult got = Run({"backup", "get", kId});
+  EXPECT_THAT(got.out,
+              AllOf(HasSubstr("failure:    the repository lacks 2 GiB (REPOSITORY_FULL"),
+                    HasSubstr("what to do: Scrub backups that are not needed"),
+                    HasSubstr(absl::StrCat("\"vmkeepctl backup retry ", kId, " --wait\""))));
+
+  controller_.SetBackup(MakeBackup(v1::Backup::REQUESTED));
+  controller_.AddWatch({{Message(Failed(false), "t1")}, absl::OkStatus()});
+  const ChildResult waited = Run({"backup", "create", "web-1", "nightly", "--wait"});
+  EXPECT_THAT(waited.err, HasSubstr("what to do: Scrub backups that are not needed"));
+}
+
 TEST_F(ProcessTest, HostsAreDrainedAndTakenBack) {
   const ChildResult drained = Run({"host", "drain", "kvm-1"});
   EXPECT_EQ(drained.exit_code, 0) << drained.err;
