@@ -74,6 +74,7 @@ std::unique_ptr<CLI::App> MakeApp(Cli& cli) {
   AddVmCommands(*app, cli.action);
   AddRepoCommands(*app, cli.action);
   AddBackupCommands(*app, cli.action);
+  AddDoctorCommand(*app, cli.action);
   return app;
 }
 
