@@ -75,6 +75,7 @@ std::unique_ptr<CLI::App> MakeApp(Cli& cli) {
   AddRepoCommands(*app, cli.action);
   AddBackupCommands(*app, cli.action);
   AddDoctorCommand(*app, cli.action);
+  AddDocumentCommands(*app, cli.local_action);
   return app;
 }
 

@@ -159,5 +159,17 @@ TEST_F(ProcessTest, EveryFieldOfTheFilterCanBeGiven) {
   EXPECT_EQ(Run({"backup", "list", "--created-after", "yesterday"}).exit_code, 2);
 }
 
+TEST_F(ProcessTest, CompletionAndManNeedNoController) {
+  for (const std::vector<std::string>& command : std::vector<std::vector<std::string>>{
+           {"completion", "bash"}, {"completion", "zsh"}, {"completion", "fish"}, {"man"}}) {
+    std::vector<std::string> arguments = {"--server", "no address at all"};
+    arguments.insert(arguments.end(), command.begin(), command.end());
+    const ChildResult result = Run(arguments);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_THAT(result.out, HasSubstr("undrain"));
+  }
+  EXPECT_EQ(Run({"completion", "tcsh"}).exit_code, 2);
+}
+
 }  // namespace
 }  // namespace vmkeep::ctl
