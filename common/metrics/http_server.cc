@@ -113,7 +113,7 @@ class Client {
 
   // False when it said nothing that is a request.
   bool Read(std::string& request) const {
-    std::array<char, 1024> buffer;
+    std::array<char, 1024> buffer{};
     while (!absl::StrContains(request, "\r\n\r\n")) {
       if (request.size() > kMaxRequestBytes) return false;
       if (Await(fd_, POLLIN, stop_, until_) != Ready::kYes) return false;
