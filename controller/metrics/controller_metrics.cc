@@ -157,7 +157,7 @@ void ControllerMetrics::CollectHosts(Gauges& gauges) const {
 
 void ControllerMetrics::CollectOverlays(Gauges& gauges) const {
   const absl::Time now = clock_.Now();
-  for (const ResolvedVm& resolved : inventory_.ListVms()) {
+  for (const ResolvedVm& resolved : inventory_.ListVms(kAnyProject)) {
     const VmRecord& vm = resolved.vm;
     if (!vm.overlay) continue;
     const Labels labels = {{"host", vm.host_id}, {"vm", vm.uuid}, {"name", vm.name}};

@@ -63,7 +63,7 @@ TEST_F(InventoryTest, WhatAHostHasIsKnownAtOnceAndAfterARestart) {
   inventory_->RecordInventory("kvm-1", {Vm(1), Vm(2, 7)},
                               {Repository(2, 5), Repository(1, 6), Repository(1, 9)});
   const auto check = [&] {
-    EXPECT_EQ(inventory_->ListVms().size(), 2u);
+    EXPECT_EQ(inventory_->ListVms("local").size(), 2u);
     VMKEEP_ASSERT_OK_AND_ASSIGN(const ResolvedVm vm, inventory_->ResolveVm("local", "vm-2"));
     EXPECT_EQ(vm.vm.host_id, "kvm-1");
     EXPECT_EQ(vm.vm.overlay->backup_id, Uuid(50));
@@ -88,7 +88,7 @@ TEST_F(InventoryTest, OnlyMoreThanSizesIsWritten) {
   const int64_t mutations = store_->stats().mutations;
   inventory_->RecordInventory("kvm-1", {Vm(1, 8)}, {Repository(1, 4)});
   EXPECT_EQ(inventory_->ListRepositories("kvm-1").front().free_bytes, 4);
-  EXPECT_EQ(inventory_->ListVms().front().vm.overlay->bytes, 8);
+  EXPECT_EQ(inventory_->ListVms("local").front().vm.overlay->bytes, 8);
   EXPECT_EQ(store_->stats().mutations, mutations);
   inventory_->RecordInventory("kvm-1", {Vm(1)}, {Repository(1, 4)});  // merged
   AwaitStore();
@@ -97,7 +97,7 @@ TEST_F(InventoryTest, OnlyMoreThanSizesIsWritten) {
 
 TEST_F(InventoryTest, NothingIsKeptOfAHostThatNobodyRegistered) {
   inventory_->RecordInventory("nowhere", {Vm(1)}, {Repository(1, 5)});
-  EXPECT_THAT(inventory_->ListVms(), IsEmpty());
+  EXPECT_THAT(inventory_->ListVms("local"), IsEmpty());
   EXPECT_THAT(inventory_->ListAllRepositories(), IsEmpty());
 }
 
@@ -130,16 +130,16 @@ TEST_F(InventoryTest, ManyThreadsMayAskAndReport) {
   threads.emplace_back([this] {
     for (int round = 0; round < 200; ++round) {
       inventory_->ResolveVm("local", "vm-101").IgnoreError();
-      inventory_->ListVms();
+      inventory_->ListVms("local");
       inventory_->ListHosts();
       inventory_->ListAllRepositories();
     }
   });
   for (std::thread& thread : threads) thread.join();
   AwaitStore();
-  EXPECT_EQ(inventory_->ListVms().size(), 3u);
+  EXPECT_EQ(inventory_->ListVms("local").size(), 3u);
   Restart();
-  EXPECT_EQ(inventory_->ListVms().size(), 3u);
+  EXPECT_EQ(inventory_->ListVms("local").size(), 3u);
 }
 
 }  // namespace
