@@ -16,6 +16,7 @@ std::string MarkerText(absl::string_view id, absl::Time created) {
 }
 
 absl::StatusOr<std::string> ParseMarker(absl::string_view text, absl::string_view root) {
+  if (text.size() > kMaxMarkerBytes) return error::RepositoryMarkerInvalid(root, "it is too long");
   google::protobuf::Struct object;
   const google::protobuf::StringPiece piece(text.data(), text.size());
   if (!google::protobuf::util::JsonStringToMessage(piece, &object).ok()) {

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 namespace vmkeep::executor::libvirt {
@@ -132,8 +133,10 @@ void TellWhatIsStored(pugi::xml_node disk, const std::string& format) {
     driver.remove_child("metadata_cache");
     driver.remove_attribute("discard_no_unref");
   }
-  disk.remove_child("backingStore");
-  disk.child("source").remove_child("dataStore");
+  while (disk.remove_child("backingStore")) {
+  }
+  while (disk.child("source").remove_child("dataStore")) {
+  }
 }
 
 // The definition without the images of these disks.
@@ -188,9 +191,10 @@ absl::StatusOr<DomainXml> ParseDomain(absl::string_view xml) {
   domain.not_included = ParseNotIncluded(devices);
   domain.agent = ParseAgent(devices);
   domain.apparmor = ParseAppArmor(root);
+  std::set<std::string> targets;
   for (const pugi::xml_node node : devices.children("disk")) {
     DiskXml disk = ParseDisk(node);
-    if (disk.target.empty() || domain.Find(disk.target) != nullptr) {
+    if (disk.target.empty() || !targets.insert(disk.target).second) {
       return absl::InvalidArgumentError("the domain has a disk without a target of its own");
     }
     domain.disks.push_back(std::move(disk));

@@ -2,11 +2,13 @@
 
 #include "tests/support/status_matchers.h"
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include <gmock/gmock.h>
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 
+#include <ctime>
 #include <string>
 
 namespace vmkeep::manifest {
@@ -20,6 +22,7 @@ using ::testing::Contains;
 using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 constexpr char kText[] = R"pb(
   format_version: 1
@@ -93,6 +96,34 @@ TEST(ManifestTest, ANewerFormatIsRefusedWhateverItHolds) {
   EXPECT_THAT(Parse(R"({"format_version": 2, "vm": "now a string", "disks": {"x": 1}})"),
               AllOf(StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("newer vmkeep")),
                     HasReason("MANIFEST_TOO_NEW")));
+}
+
+TEST(ManifestTest, ANewerFormatIsNamedAsItIs) {
+  for (const char* version : {"2", "1.5", "1e+300"}) {
+    EXPECT_THAT(Parse(absl::StrCat("{\"format_version\":", version, "}")),
+                StatusIs(absl::StatusCode::kFailedPrecondition,
+                         HasSubstr(absl::StrCat("has format version ", version, ","))));
+  }
+}
+
+// With the unknown fields read as a google.protobuf.Struct this takes more than a day.
+TEST(ManifestTest, DeepNestingOfAnUnknownFieldTakesNoTime) {
+  VMKEEP_ASSERT_OK_AND_ASSIGN(std::string text, Serialize(Example()));
+  text.insert(1, "\"x\":" + std::string(2'000'000, '[') + std::string(2'000'000, ']') + ",");
+  ASSERT_LT(text.size(), kMaxBytes);
+  const std::clock_t begun = std::clock();
+  EXPECT_THAT(Parse(text), IsOk());
+  EXPECT_LT((std::clock() - begun) / CLOCKS_PER_SEC, 10);
+}
+
+// Neither values, which may be secrets, nor a cut-out of the text over several lines.
+TEST(ManifestTest, ErrorsQuoteNothing) {
+  for (const char* text : {R"({"format_version":1,"epoch":"hunter2"})",
+                           R"({"format_version":1,"publish_time":"hunter2"})",
+                           R"({"format_version":1 "hunter2"})"}) {
+    EXPECT_THAT(Parse(text), StatusIs(absl::StatusCode::kDataLoss,
+                                      AllOf(Not(HasSubstr("hunter2")), Not(HasSubstr("\n")))));
+  }
 }
 
 TEST(ManifestTest, UnknownFieldsOfThisFormatAreIgnored) {
