@@ -24,8 +24,8 @@ namespace util = google::protobuf::util;
 
 constexpr char kTypePrefix[] = "type.googleapis.com";
 
-// Unknown fields are skipped, however deep: to read them (as a google.protobuf.Struct) takes protobuf
-// time that grows with the square of the depth.
+// Unknown fields are skipped, however deep: to read them, as a google.protobuf.Struct, takes
+// protobuf time that grows with the square of the depth.
 template <typename Message>
 absl::StatusOr<Message> Read(absl::string_view text) {
   Message message;

@@ -11,10 +11,11 @@ namespace {
 
 // Twice libvirt's own limit of a string on its wire (REMOTE_STRING_MAX, 4 MiB).
 constexpr size_t kMaxBytes = size_t{8} << 20;
-// Twice libxml2's own limit, without which libvirt reads none. pugixml cuts a tree down by recursion:
+// Twice libxml2's own limit, and libvirt reads with libxml2. pugixml cuts a tree down by recursion:
 // a deep one would overflow the stack.
 constexpr int kMaxDepth = 512;
 
+// Walks without recursion.
 class DepthCheck final : public pugi::xml_tree_walker {
  public:
   bool for_each(pugi::xml_node&) override { return depth() < kMaxDepth; }

