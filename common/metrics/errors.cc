@@ -22,10 +22,10 @@ absl::Status NotLoopback(absl::string_view address) {
                                 "a certificate before it when another machine scrapes"));
 }
 
-absl::Status CannotListen(absl::string_view address, absl::string_view doing, int error_number) {
+absl::Status CannotListen(absl::string_view address, int error_number) {
   return MakeError(absl::StatusCode::kUnavailable, "CANNOT_LISTEN",
-                   absl::StrCat("cannot listen on ", address, " for metrics: ", doing, ": ",
-                                std::generic_category().message(error_number),
+                   absl::StrCat("cannot listen on ", address,
+                                " for metrics: ", std::generic_category().message(error_number),
                                 "; choose another --metrics_listen, or end what uses it"));
 }
 

@@ -11,7 +11,7 @@ absl::Status BadAddress(absl::string_view address, absl::string_view why);
 // FAILED_PRECONDITION, INSECURE_LISTENER: an address that others can reach.
 absl::Status NotLoopback(absl::string_view address);
 // UNAVAILABLE, CANNOT_LISTEN.
-absl::Status CannotListen(absl::string_view address, absl::string_view doing, int error_number);
+absl::Status CannotListen(absl::string_view address, int error_number);
 
 }  // namespace vmkeep::metrics::error
 

@@ -1,8 +1,6 @@
 #ifndef VMKEEP_COMMON_METRICS_HTTP_SERVER_H_
 #define VMKEEP_COMMON_METRICS_HTTP_SERVER_H_
 
-#include "common/fs/fd.h"
-
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
@@ -11,15 +9,18 @@
 #include <string>
 #include <thread>
 
+namespace httplib {
+class Server;
+}
+
 namespace vmkeep::metrics {
 
-// Answers GET /metrics on a loopback address, one client after the other; each has two seconds.
-// Thread-safe. The destructor ends at once, whatever a client does; it waits only for a `text` that
-// is being made.
+// Answers GET /metrics on a loopback address, by cpp-httplib. The destructor lets an answer under
+// way end, and waits no longer than two seconds for a client that neither reads nor writes.
 class HttpServer {
  public:
   // `address` is 127.x.x.x:port, [::1]:port or localhost:port; port 0: one that is free. `text` is
-  // called on the server's thread.
+  // called on the server's threads.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(absl::string_view address,
                                                            std::function<std::string()> text);
   ~HttpServer();
@@ -29,13 +30,10 @@ class HttpServer {
   int port() const { return port_; }  // as bound
 
  private:
-  HttpServer(fs::Fd listener, fs::Fd stop, int port, std::function<std::string()> text);
-  void Serve() const;
+  HttpServer(std::unique_ptr<httplib::Server> server, int port);
 
-  const fs::Fd listener_;
-  const fs::Fd stop_;  // readable: end
+  const std::unique_ptr<httplib::Server> server_;
   const int port_;
-  const std::function<std::string()> text_;
   std::thread thread_;  // last: it uses the rest
 };
 
