@@ -37,6 +37,7 @@ const std::map<std::string, std::string>& NeverAFailure() {
       {"EXECUTOR_SILENT", "breaks the connection to a host"},
       {"EXECUTOR_TAKEN", "refuses a host"},
       {"HOST_CHANGED", "refuses a host"},
+      {"HOST_IN_USE", "refuses a call"},
       {"HOST_NOT_FOUND", "refuses a call"},
       {"HOST_UNREACHABLE", "is a condition: the backup waits"},
       {"ILLEGAL_TRANSITION", "refuses a call"},
@@ -51,6 +52,7 @@ const std::map<std::string, std::string>& NeverAFailure() {
       {"STORE_CLOSED", "refuses a call"},
       {"STORE_LOCKED", "keeps a daemon from starting"},
       {"UNFINISHED_BACKUP", "refuses a call"},
+      {"VM_REGISTERED", "refuses a call"},
   };
   return reasons;
 }
