@@ -48,7 +48,7 @@ void Send(const fs::Fd& fd, const std::string& bytes) {
 
 std::string ReadAll(const fs::Fd& fd) {
   std::string all;
-  std::array<char, 4096> buffer;
+  std::array<char, 4096> buffer = {};
   ssize_t count = 0;
   while ((count = read(fd.get(), buffer.data(), buffer.size())) > 0) {
     all.append(buffer.data(), static_cast<size_t>(count));

@@ -59,7 +59,7 @@ const std::map<std::string, std::string>& NeverAFailure() {
 
 // Reason -> a source that gives it: literals behind a status code, or given to a `reason`.
 std::map<std::string, std::string> ReasonsInTheSources() {
-  static const std::regex reason(
+  static const std::regex kReason(
       R"re((?:StatusCode::k\w+,\s*|status\.code\(\),\s*|reason\s*=\s*)"([A-Z][A-Z0-9_]+)")re");
   std::map<std::string, std::string> found;
   for (const char* folder : {"common", "controller", "executor"}) {
@@ -68,7 +68,7 @@ std::map<std::string, std::string> ReasonsInTheSources() {
       if (entry.path().extension() != ".cc") continue;
       std::ifstream file(entry.path());
       const std::string text{std::istreambuf_iterator<char>(file), {}};
-      for (std::sregex_iterator at(text.begin(), text.end(), reason), end; at != end; ++at)
+      for (std::sregex_iterator at(text.begin(), text.end(), kReason), end; at != end; ++at)
         found.emplace((*at)[1], entry.path().string());
     }
   }
