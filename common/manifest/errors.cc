@@ -12,7 +12,7 @@ absl::Status NotAManifest(absl::string_view why) {
                    absl::StrCat("manifest.json cannot be used: ", why));
 }
 
-absl::Status TooNew(int64_t format_version) {
+absl::Status TooNew(double format_version) {
   return MakeError(
       absl::StatusCode::kFailedPrecondition, "MANIFEST_TOO_NEW",
       absl::StrCat("manifest.json has format version ", format_version, ", this build reads up to ",

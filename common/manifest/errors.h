@@ -4,12 +4,10 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 
-#include <cstdint>
-
 namespace vmkeep::manifest::error {
 
 absl::Status NotAManifest(absl::string_view why);  // kDataLoss, MANIFEST_INVALID
-absl::Status TooNew(int64_t format_version);       // kFailedPrecondition, MANIFEST_TOO_NEW
+absl::Status TooNew(double format_version);        // kFailedPrecondition, MANIFEST_TOO_NEW
 absl::Status CannotWrite(absl::string_view why);   // kInternal, MANIFEST_NOT_WRITTEN
 
 }  // namespace vmkeep::manifest::error

@@ -9,7 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
-#include <google/protobuf/struct.pb.h>
 #include <google/protobuf/util/json_util.h>
 #include <google/protobuf/util/type_resolver_util.h>
 
@@ -24,16 +23,17 @@ namespace util = google::protobuf::util;
 
 constexpr char kTypePrefix[] = "type.googleapis.com";
 
-// A newer manifest may differ in anything but this field, so it is looked at by itself.
-absl::StatusOr<double> PeekVersion(absl::string_view text) {
-  google::protobuf::Struct object;
-  const auto status = util::JsonStringToMessage(StringPiece(text.data(), text.size()), &object);
+// Unknown fields are skipped, however deep: to read them, as a google.protobuf.Struct, takes
+// protobuf time that grows with the square of the depth.
+template <typename Message>
+absl::StatusOr<Message> Read(absl::string_view text) {
+  Message message;
+  util::JsonParseOptions options;
+  options.ignore_unknown_fields = true;
+  const auto status =
+      util::JsonStringToMessage(StringPiece(text.data(), text.size()), &message, options);
   if (!status.ok()) return error::NotAManifest(std::string(status.message()));
-  const auto found = object.fields().find("format_version");
-  if (found == object.fields().end() || !found->second.has_number_value()) {
-    return error::NotAManifest("it has no format_version");
-  }
-  return found->second.number_value();
+  return message;
 }
 
 // Map entries in the order of their keys, so that equal manifests give equal bytes.
@@ -102,14 +102,11 @@ class Checker {
 
 absl::StatusOr<v1::Manifest> Parse(absl::string_view text) {
   if (text.size() > kMaxBytes) return error::NotAManifest("it is too long");
-  VMKEEP_ASSIGN_OR_RETURN(const double version, PeekVersion(text));
-  if (version > kFormatVersion) return error::TooNew(static_cast<int64_t>(version));
-  v1::Manifest manifest;
-  util::JsonParseOptions options;
-  options.ignore_unknown_fields = true;
-  const auto status =
-      util::JsonStringToMessage(StringPiece(text.data(), text.size()), &manifest, options);
-  if (!status.ok()) return error::NotAManifest(std::string(status.message()));
+  // A newer manifest may differ in anything but this field, so it is looked at by itself.
+  VMKEEP_ASSIGN_OR_RETURN(const auto format, Read<v1::Format>(text));
+  if (!format.has_format_version()) return error::NotAManifest("it has no format_version");
+  if (format.format_version() > kFormatVersion) return error::TooNew(format.format_version());
+  VMKEEP_ASSIGN_OR_RETURN(v1::Manifest manifest, Read<v1::Manifest>(text));
   const std::vector<FieldViolation> violations = Check(manifest);
   if (!violations.empty()) {
     return error::NotAManifest(absl::StrCat(violations[0].field, " ", violations[0].description));

@@ -11,6 +11,15 @@ namespace {
 
 // Twice libvirt's own limit of a string on its wire (REMOTE_STRING_MAX, 4 MiB).
 constexpr size_t kMaxBytes = size_t{8} << 20;
+// Twice libxml2's own limit, and libvirt reads with libxml2. pugixml cuts a tree down by recursion:
+// a deep one would overflow the stack.
+constexpr int kMaxDepth = 512;
+
+// Walks without recursion.
+class DepthCheck final : public pugi::xml_tree_walker {
+ public:
+  bool for_each(pugi::xml_node&) override { return depth() < kMaxDepth; }
+};
 
 }  // namespace
 
@@ -26,6 +35,9 @@ absl::Status ParseXml(absl::string_view xml, const char* root, pugi::xml_documen
     // pugixml's descriptions are fixed texts.
     return absl::InvalidArgumentError(
         absl::StrCat("the XML cannot be read: ", result.description(), " at byte ", result.offset));
+  }
+  if (DepthCheck check; !document.traverse(check)) {
+    return absl::InvalidArgumentError("the XML is too deep");
   }
   if (absl::string_view(document.document_element().name()) != root) {
     return absl::InvalidArgumentError(absl::StrCat("the XML is no <", root, ">"));

@@ -10,8 +10,8 @@
 // Text to pugixml's tree and back, as domain_xml.cc needs it.
 namespace vmkeep::executor::libvirt {
 
-// kInvalidArgument when the text is not one XML element `root`, or larger than anything libvirt
-// sends.
+// kInvalidArgument when the text is not one XML element `root`, or larger or deeper than anything
+// libvirt sends.
 absl::Status ParseXml(absl::string_view xml, const char* root, pugi::xml_document& document);
 
 // Indented by two blanks, without a declaration, as libvirt writes.

@@ -390,6 +390,20 @@ TEST(RestoreXmlTest, LiveXmlOfATransientVmLosesItsId) {
   EXPECT_THAT(*xml, HasSubstr("<domain type=\"kvm\">"));
 }
 
+// libxml2, and so libvirt, reads no such text. Seen to end the process when its tree is cut down.
+TEST(RestoreXmlTest, ADeepTextIsRefused) {
+  const auto nested = [](size_t levels) {
+    std::string text = "<backingStore>";
+    for (size_t i = 0; i < levels; ++i) text += "<a>";
+    for (size_t i = 0; i < levels; ++i) text += "</a>";
+    return fixtures::Domain("<disk><source file='/a'/><target dev='vda'/>" + text +
+                            "</backingStore></disk>");
+  };
+  EXPECT_THAT(RestoreXmlFrom(nested(200), {{"vda", "disk-vda.raw", "raw"}}), IsOk());
+  EXPECT_THAT(RestoreXmlFrom(nested(1'000'000), {{"vda", "disk-vda.raw", "raw"}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("deep")));
+}
+
 TEST(RestoreXmlTest, UnknownTargetIsRefused) {
   EXPECT_THAT(RestoreXmlFrom(kDefinition, {{"vdz", "disk-vdz.raw", "raw"}}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("vdz")));
