@@ -97,6 +97,11 @@ TEST(ManifestTest, ANewerFormatIsRefusedWhateverItHolds) {
                     HasReason("MANIFEST_TOO_NEW")));
 }
 
+// A quoted number counts as one, as in all of protobuf's JSON.
+TEST(ManifestTest, ANewerFormatThatIsQuotedIsRefusedToo) {
+  EXPECT_THAT(Parse("{\"format_version\":\"2\"}"), HasReason("MANIFEST_TOO_NEW"));
+}
+
 TEST(ManifestTest, ANewerFormatIsNamedAsItIs) {
   for (const char* version : {"2", "1.5", "1e+300"}) {
     EXPECT_THAT(Parse(absl::StrCat("{\"format_version\":", version, "}")),
