@@ -28,7 +28,7 @@ enum class Level { kDebug, kInfo, kWarning, kError };
 // on its thread.
 class Scope {
  public:
-  explicit Scope(Fields fields);
+  Scope(Fields fields);
   ~Scope();
   Scope(const Scope&) = delete;
   Scope& operator=(const Scope&) = delete;
