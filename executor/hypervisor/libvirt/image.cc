@@ -169,8 +169,7 @@ class Inspection {
 };
 
 void TakeIdentity(const struct stat& file, Disk& disk) {
-  disk.dev = file.st_dev;
-  disk.ino = file.st_ino;
+  disk.SetIdentity(file);
   disk.uid = file.st_uid;
   disk.gid = file.st_gid;
   disk.mode = file.st_mode & 07777;

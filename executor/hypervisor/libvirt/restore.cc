@@ -137,7 +137,7 @@ absl::Status PutOwnerBack(const Disk& disk) {
   if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("open ", disk.source));
   struct stat found = {};
   int error = fstat(fd, &found) == 0 ? 0 : errno;
-  const bool same = error == 0 && found.st_dev == disk.dev && found.st_ino == disk.ino;
+  const bool same = error == 0 && disk.IsOf(found);
   if (error == 0 && !same) {
     log::Warning("disk_is_another_file", {{"file", disk.source}});
   }
