@@ -229,6 +229,13 @@ absl::StatusOr<bool> HoldsNothing(const std::string& qcow2_file) {
   return std::all_of(table.begin(), table.end(), [](char byte) { return byte == '\0'; });
 }
 
+absl::Status FlushImage(const std::string& file) {
+  const File opened(file);
+  if (opened.fd() < 0) return FileError(errno, "open", file);
+  if (fsync(opened.fd()) == 0) return absl::OkStatus();
+  return absl::DataLossError(FileError(errno, "flush", file).message());
+}
+
 bool SameFile(const std::string& one, const std::string& other) {
   if (one == other) return true;
   struct stat first = {};
