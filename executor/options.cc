@@ -30,6 +30,9 @@ ABSL_FLAG(std::string, state_dir, "/var/lib/vmkeep/executor",
           "folder of the journal; on a local disk, for one executor only");
 ABSL_FLAG(std::string, hypervisor, "libvirt", "libvirt, or sim: VMs that are only files");
 ABSL_FLAG(std::string, libvirt_uri, "qemu:///system", "libvirt's connection URI");
+ABSL_FLAG(bool, apparmor_allowed, false,
+          "QEMU's AppArmor profile lets it write to the disks' folders: back up confined VMs also "
+          "with a libvirt before 12.1");
 ABSL_FLAG(std::string, sim_dir, "", "folder of the simulated VMs; with --hypervisor=sim");
 ABSL_FLAG(std::string, sim_vms, "",
           "simulated VMs to make if absent, name:disks:size, such as web-1:2:64MiB,db:1:1GiB");
@@ -140,6 +143,7 @@ absl::StatusOr<Options> ParseOptions(int argc, char** argv) {
   options.state_dir = absl::GetFlag(FLAGS_state_dir);
   options.hypervisor = absl::GetFlag(FLAGS_hypervisor);
   options.libvirt_uri = absl::GetFlag(FLAGS_libvirt_uri);
+  options.apparmor_allowed = absl::GetFlag(FLAGS_apparmor_allowed);
   options.sim_dir = absl::GetFlag(FLAGS_sim_dir);
   options.sim_vms = absl::GetFlag(FLAGS_sim_vms);
   options.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);

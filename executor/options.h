@@ -19,6 +19,7 @@ struct Options {
   std::string state_dir;
   std::string hypervisor;  // "libvirt" or "sim"
   std::string libvirt_uri;
+  bool apparmor_allowed = false;
   std::string sim_dir;
   std::string sim_vms;
   std::string worker_binary;

@@ -36,9 +36,9 @@ absl::Status FlatViewDeadline(absl::string_view source, absl::Duration after) {
 absl::Status FlatViewEnded(absl::string_view source, absl::string_view how,
                            absl::string_view said) {
   return MakeError(StatusCode::kUnavailable, "FLAT_VIEW_ENDED",
-                   StrCat("qemu-nbd, which read the chain of ", source, ", ended in mid-copy (",
-                          how, said.empty() ? "" : ", it said: ", said,
-                          "). Was it killed, for want of memory perhaps? Try again."),
+                   StrCat("qemu-nbd, which reads the chain of ", source,
+                          ", ended before the copy did (", how, said.empty() ? "" : ", it said: ",
+                          said, "). Was it killed, for want of memory perhaps? Try again."),
                    {{"path", std::string(source)}, {"how", std::string(how)}});
 }
 

@@ -14,7 +14,7 @@ absl::Status FlatViewImpossible(absl::string_view file,
 absl::Status FlatViewNotStarted(absl::string_view source, absl::string_view said);
 absl::Status FlatViewDeadline(absl::string_view source,
                               absl::Duration after);  // kDeadlineExceeded, FLAT_VIEW_NOT_STARTED
-// kUnavailable, FLAT_VIEW_ENDED: by itself, while it was needed.
+// kUnavailable, FLAT_VIEW_ENDED: by itself, while it was needed, or killed while it started.
 absl::Status FlatViewEnded(absl::string_view source, absl::string_view how, absl::string_view said);
 absl::Status FlatViewCancelled();  // kCancelled
 // kFailedPrecondition, FLAT_VIEW_FOLDER: its socket cannot be made there.

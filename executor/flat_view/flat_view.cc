@@ -20,6 +20,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 namespace vmkeep::executor {
@@ -131,8 +132,12 @@ absl::Status FlatView::AwaitAnswer(Clock& clock, absl::Duration deadline,
   while (true) {
     if (!connection.valid()) connection = Connect(socket_);
     if (Greets(connection)) return absl::OkStatus();
-    if (child_->Wait(absl::ZeroDuration()))
-      return error::FlatViewNotStarted(source_, LastWords(*child_));
+    if (const std::optional<process::ExitStatus> ended = child_->Wait(absl::ZeroDuration())) {
+      // Its own exit is a verdict on the images, a signal is none.
+      return ended->signal == 0
+                 ? error::FlatViewNotStarted(source_, LastWords(*child_))
+                 : error::FlatViewEnded(source_, ended->ToString(), LastWords(*child_));
+    }
     if (clock.Monotonic() >= until) return error::FlatViewDeadline(source_, deadline);
     if (!clock.WaitFor(kLookEvery, stop)) return error::FlatViewCancelled();
   }

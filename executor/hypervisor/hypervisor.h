@@ -5,6 +5,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include <sys/stat.h>
 
 #include <cstdint>
 #include <functional>
@@ -35,7 +36,8 @@ struct Disk {
   bool block_device = false;        // `source` is one: its overlay goes into --overlay_dir
   int64_t virtual_bytes = 0;        // what the guest sees
   int64_t data_bytes = 0;           // allocated on the host
-  // What the image was when it was described: a copy is of this file and no other.
+  // What the image was when it was described: a copy is of this file and no other. Of a block
+  // device its own number, and 0: the nodes that name it are made anew (udev).
   uint64_t dev = 0;
   uint64_t ino = 0;
   uint32_t uid = 0;
@@ -46,6 +48,9 @@ struct Disk {
   // byte, in its own format.
   bool flat() const { return !backing.empty() || !data_file.empty(); }
   std::string stored_format() const { return flat() ? "raw" : format; }
+
+  void SetIdentity(const struct stat& file);
+  bool IsOf(const struct stat& file) const;
 };
 
 struct ExcludedDisk {
@@ -162,7 +167,8 @@ class Hypervisor {
   // After the merge of all disks: puts the definition back where an offline merge left it on the
   // overlay, then proves that live and inactive XML name the bases and hold no job, and that the
   // inactive XML equals `before.inactive_xml` byte for byte; puts owners and modes back.
-  // FAILED_PRECONDITION, reason VM_ON_OVERLAY, with what is wrong.
+  // FAILED_PRECONDITION, reason VM_ON_OVERLAY, with what is wrong. DATA_LOSS, reason
+  // BASE_NOT_FLUSHED: never ask again, the answer would be better than the truth.
   virtual absl::Status Restore(const VmDescription& before,
                                const std::vector<OverlayDisk>& disks) = 0;
   // Unlinks the overlay's file. Refused (VM_ON_OVERLAY) while any XML of any VM names it. Absent is

@@ -59,9 +59,9 @@ Progress MergeOnce(Hypervisor& hypervisor, const OverlayDisk& disk,
   return {.status = absl::InternalError("a merge phase that nobody knows")};
 }
 
-// UNAVAILABLE, and for a few times anything but NOT_FOUND, may pass.
+// UNAVAILABLE, and for a few times anything else, may pass; not a VM that is gone, nor data.
 bool MayPass(const absl::Status& status, int tries) {
-  if (absl::IsNotFound(status)) return false;
+  if (absl::IsNotFound(status) || absl::IsDataLoss(status)) return false;
   return error::IsPassing(status) || tries < kTries;
 }
 

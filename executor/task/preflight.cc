@@ -83,11 +83,9 @@ absl::Status CheckRepository(const Environment& env, const TaskRecord& record, i
 
 absl::Status CheckSameFile(const Disk& disk) {
   struct stat found = {};
-  if (stat(disk.source.c_str(), &found) != 0 || found.st_dev != disk.dev ||
-      found.st_ino != disk.ino) {
-    return error::DiskChanged(disk.target, disk.source);
-  }
-  return absl::OkStatus();
+  return stat(disk.source.c_str(), &found) == 0 && disk.IsOf(found)
+             ? absl::OkStatus()
+             : error::DiskChanged(disk.target, disk.source);
 }
 
 absl::StatusOr<BackupData> Preflight(const Environment& env, const TaskRecord& record,

@@ -4,6 +4,7 @@
 #include "executor/worker/errors.h"
 
 #include "absl/memory/memory.h"
+#include <fcntl.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -17,6 +18,8 @@ constexpr int64_t kRequestBytes = int64_t{1} << 20;
 // Asked for at once: long holes cost little, and a cancel does not wait for the map of a whole
 // disk.
 constexpr int64_t kMapBytes = int64_t{1} << 30;
+// Of a copy's reads, how much may lie in the page cache before it is given back.
+constexpr int64_t kForgetBytes = int64_t{64} << 20;
 
 constexpr char kAllocation[] = LIBNBD_CONTEXT_BASE_ALLOCATION;
 
@@ -187,6 +190,15 @@ void NbdSource::Ask(int64_t offset) const {
   (void)nbd_block_status(
       map_connection_.get(), static_cast<uint64_t>(std::min(kMapBytes, bytes_ - offset)),
       static_cast<uint64_t>(offset), {.callback = take, .user_data = &answer, .free = nullptr}, 0);
+}
+
+void NbdSource::Forget(int64_t, int64_t bytes) const {
+  const int64_t before = read_bytes_.fetch_add(bytes);
+  if (before / kForgetBytes != (before + bytes) / kForgetBytes) ForgetFiles();
+}
+
+void NbdSource::ForgetFiles() const {
+  for (const HostImage& file : files_) (void)posix_fadvise(file.fd(), 0, 0, POSIX_FADV_DONTNEED);
 }
 
 absl::Status NbdSource::CheckUnchanged() const {

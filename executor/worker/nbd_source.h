@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include <libnbd.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -26,6 +27,7 @@ class NbdSource final : public CopySource {
   // messages name. SOURCE_VIEW_LOST when the server does not answer.
   static absl::StatusOr<std::unique_ptr<CopySource>> Open(const std::string& path,
                                                           const v1::FlatView& view, int readers);
+  ~NbdSource() override { ForgetFiles(); }
 
   const std::string& path() const override { return path_; }
   int64_t bytes() const override { return bytes_; }
@@ -34,7 +36,9 @@ class NbdSource final : public CopySource {
   int64_t NextHole(int64_t offset) const override;
   // The server's own reads of the files are what the kernel reads ahead for.
   void Prefetch(int64_t, int64_t) const override {}
-  void Forget(int64_t, int64_t) const override {}
+  // Where in the files a piece lies, only QEMU knows: so all that is cached of them goes, every so
+  // many bytes.
+  void Forget(int64_t offset, int64_t bytes) const override;
   absl::Status CheckUnchanged() const override;
 
  private:
@@ -57,9 +61,12 @@ class NbdSource final : public CopySource {
   Extent ExtentAt(int64_t offset) const ABSL_LOCKS_EXCLUDED(map_mu_);
   void Ask(int64_t offset) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(map_mu_);
 
+  void ForgetFiles() const;
+
   const std::string path_;
   const std::vector<HostImage> files_;
   int64_t bytes_ = 0;
+  mutable std::atomic<int64_t> read_bytes_ = 0;
 
   // One thread at a time per connection.
   mutable Mutex idle_mu_;

@@ -169,8 +169,7 @@ class Inspection {
 };
 
 void TakeIdentity(const struct stat& file, Disk& disk) {
-  disk.dev = file.st_dev;
-  disk.ino = file.st_ino;
+  disk.SetIdentity(file);
   disk.uid = file.st_uid;
   disk.gid = file.st_gid;
   disk.mode = file.st_mode & 07777;
@@ -228,6 +227,13 @@ absl::StatusOr<bool> HoldsNothing(const std::string& qcow2_file) {
                           ReadAt(file.fd(), qcow2_file, bytes, header.l1_offset));
   if (table.size() != bytes) return absl::InvalidArgumentError("its table is cut off");
   return std::all_of(table.begin(), table.end(), [](char byte) { return byte == '\0'; });
+}
+
+absl::Status FlushImage(const std::string& file) {
+  const File opened(file);
+  if (opened.fd() < 0) return FileError(errno, "open", file);
+  if (fsync(opened.fd()) == 0) return absl::OkStatus();
+  return absl::DataLossError(FileError(errno, "flush", file).message());
 }
 
 bool SameFile(const std::string& one, const std::string& other) {

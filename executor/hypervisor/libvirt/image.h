@@ -26,6 +26,10 @@ absl::StatusOr<Qcow2Header> ReadQcow2Header(const std::string& file);
 // Whether a qcow2 file holds no data of its own, so that what it shows is all below it.
 absl::StatusOr<bool> HoldsNothing(const std::string& qcow2_file);
 
+// Puts on the disk what was written to an image. kDataLoss when the kernel says that it could not:
+// asked once more, it says that all is well.
+absl::Status FlushImage(const std::string& file);
+
 // Whether two paths name one file.
 bool SameFile(const std::string& one, const std::string& other);
 bool IsBlockDevice(const std::string& path);

@@ -10,24 +10,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
 
 namespace vmkeep::executor {
-namespace {
-
-// qemu-img flushes what it wrote; this is the belt to it, as the overlay is unlinked next.
-absl::Status Flush(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("open ", path));
-  const int error = fsync(fd) == 0 ? 0 : errno;
-  close(fd);
-  return error == 0 ? absl::OkStatus() : absl::ErrnoToStatus(error, absl::StrCat("flush ", path));
-}
-
-}  // namespace
 
 absl::Status LibvirtHypervisor::CommitOffline(const OverlayDisk& disk) {
   VMKEEP_ASSIGN_OR_RETURN(const MergeStatus status, Observe(disk));
@@ -53,9 +37,11 @@ absl::Status LibvirtHypervisor::CommitOffline(const OverlayDisk& disk) {
                               absl::StrCat("qemu-img commit: ", ran->exit_status.ToString(), ": ",
                                            absl::StripAsciiWhitespace(ran->err)));
   }
+  // qemu-img flushes what it wrote; this is the belt to it. A merge that is repeated after a
+  // failure writes all of it again, so that its flush can be believed.
   for (const std::string& file : {base->source, base->data_file}) {
     if (file.empty()) continue;
-    if (absl::Status flushed = Flush(file); !flushed.ok()) {
+    if (absl::Status flushed = libvirt::FlushImage(file); !flushed.ok()) {
       return error::MergeFailed(disk.target, flushed.message());
     }
   }

@@ -183,8 +183,9 @@ absl::Status CheckConfinement(const DomainXml& live, unsigned long libvirt_versi
       live.name,
       "AppArmor confines it, and libvirt before 12.1 lets QEMU merge into a disk only once, so "
       "that the VM would stay on its overlay: allow QEMU to write to the disks' folder in "
-      "/etc/apparmor.d/local/abstractions/libvirt-qemu and tell the executor so, or take the VM "
-      "out with <seclabel type='none' model='apparmor'/> and restart it, or use libvirt 12.1");
+      "/etc/apparmor.d/local/abstractions/libvirt-qemu and give the executor --apparmor_allowed, "
+      "or take the VM out with <seclabel type='none' model='apparmor'/> and restart it, or use "
+      "libvirt 12.1");
 }
 
 absl::StatusOr<MergePhase> PhaseIn(const DomainXml& domain, bool running, const OverlayDisk& disk) {

@@ -123,21 +123,13 @@ absl::Status MayDefine(const VmLook& look, const VmDescription& before,
                      "disks' sources back with `virsh edit`");
 }
 
-absl::Status Flush(const std::string& file) {
-  const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("open ", file));
-  const int error = fsync(fd) == 0 ? 0 : errno;
-  close(fd);
-  return error == 0 ? absl::OkStatus() : absl::ErrnoToStatus(error, absl::StrCat("flush ", file));
-}
-
 // The file that was described, and no other, gets back what libvirt changed.
 absl::Status PutOwnerBack(const Disk& disk) {
   const int fd = open(disk.source.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("open ", disk.source));
   struct stat found = {};
   int error = fstat(fd, &found) == 0 ? 0 : errno;
-  const bool same = error == 0 && found.st_dev == disk.dev && found.st_ino == disk.ino;
+  const bool same = error == 0 && disk.IsOf(found);
   if (error == 0 && !same) {
     log::Warning("disk_is_another_file", {{"file", disk.source}});
   }
@@ -155,8 +147,11 @@ absl::Status PutOwnerBack(const Disk& disk) {
 // The base has all of the guest's writes now, and the overlay goes next: not before they are on the
 // disk.
 absl::Status RestoreFiles(const Disk& disk, bool owner_too) {
-  VMKEEP_RETURN_IF_ERROR(Flush(disk.source));
-  if (!disk.data_file.empty()) VMKEEP_RETURN_IF_ERROR(Flush(disk.data_file));
+  for (const std::string& file : {disk.source, disk.data_file}) {
+    const absl::Status flushed = file.empty() ? absl::OkStatus() : libvirt::FlushImage(file);
+    if (absl::IsDataLoss(flushed)) return error::BaseNotFlushed(file, flushed.message());
+    VMKEEP_RETURN_IF_ERROR(flushed);
+  }
   return owner_too ? PutOwnerBack(disk) : absl::OkStatus();
 }
 
@@ -235,6 +230,7 @@ absl::Status LibvirtHypervisor::Restore(const VmDescription& before,
   const bool as_before = running == (before.power != PowerState::kOff);
   for (const Disk& disk : before.disks) {
     if (absl::Status status = RestoreFiles(disk, as_before); !status.ok()) {
+      if (absl::IsDataLoss(status)) return status;
       return error::HypervisorFailed("restore the VM's files", status.message());
     }
   }

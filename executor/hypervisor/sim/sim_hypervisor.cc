@@ -46,8 +46,7 @@ absl::StatusOr<Disk> DescribeDisk(const SimDisk& disk) {
   described.format = disk.format;
   described.virtual_bytes = found.st_size;
   described.data_bytes = int64_t{found.st_blocks} * 512;
-  described.dev = found.st_dev;
-  described.ino = found.st_ino;
+  described.SetIdentity(found);
   described.uid = found.st_uid;
   described.gid = found.st_gid;
   described.mode = found.st_mode & 07777;

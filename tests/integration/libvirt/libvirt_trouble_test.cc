@@ -5,6 +5,7 @@
 #include "common/error.h"
 #include "tests/integration/libvirt/backup.h"
 #include "tests/integration/libvirt/lab.h"
+#include "tests/support/fail_syscall.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -18,11 +19,13 @@
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 namespace vmkeep::executor {
 namespace {
@@ -415,6 +418,22 @@ TEST_F(TroubleTest, OwnerAndModeAreAsTheyWere) {
   ASSERT_EQ(stat(plan.disks[1].base.c_str(), &found), 0);
   EXPECT_EQ(found.st_uid, vm.disks[1].uid);
   EXPECT_EQ(found.st_gid, vm.disks[1].gid);
+}
+
+// The kernel tells of writes that it lost once: the overlay must not go on the word of a second
+// flush.
+TEST_F(TroubleTest, BaseThatCannotBeFlushedIsALoss) {
+  const auto [vm, plan] = OntoOverlays();
+  for (const OverlayDisk& disk : plan.disks) ASSERT_THAT(lab::Merge(*hypervisor_, disk), IsOk());
+  absl::Status status;
+  // The filter is the thread's own, and ends with it.
+  std::thread([&, &before = vm, &disks = plan.disks] {
+    test::FailSyscall(SYS_fsync, EIO);
+    status = hypervisor_->Restore(before, disks);
+  }).join();
+  EXPECT_THAT(status, AllOf(HasReason("BASE_NOT_FLUSHED"),
+                            StatusIs(absl::StatusCode::kDataLoss, HasSubstr(plan.disks[0].base))));
+  EXPECT_EQ(Definition(), vm.inactive_xml) << "merged it is";
 }
 
 TEST_F(TroubleTest, OverlayOfAnotherDefinitionIsNotRemoved) {

@@ -197,6 +197,29 @@ TEST_F(InspectTest, RawIsNeverProbed) {
   EXPECT_EQ(disk.dev, found.st_dev);
 }
 
+TEST(IdentityTest, OfAFileItsInodeOfADeviceItsNumber) {
+  struct stat file = {};
+  file.st_mode = S_IFREG;
+  file.st_dev = 1;
+  file.st_ino = 2;
+  Disk disk;
+  disk.SetIdentity(file);
+  EXPECT_TRUE(disk.IsOf(file));
+  file.st_ino = 3;
+  EXPECT_FALSE(disk.IsOf(file));
+
+  struct stat device = {};
+  device.st_mode = S_IFBLK;
+  device.st_dev = 1;
+  device.st_ino = 2;
+  device.st_rdev = 1793;
+  disk.SetIdentity(device);
+  device.st_ino = 3;
+  EXPECT_TRUE(disk.IsOf(device)) << "udev made its node anew";
+  device.st_rdev = 1794;
+  EXPECT_FALSE(disk.IsOf(device)) << "another device by that name";
+}
+
 TEST_F(InspectTest, Qcow2SaysItsSize) {
   Disk disk = Make("qcow2", Header());
   ASSERT_THAT(InspectImage(disk), IsOk());

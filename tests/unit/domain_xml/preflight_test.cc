@@ -150,9 +150,11 @@ TEST(CheckConfinementTest, OldLibvirtUnderAppArmorIsRefusedWithARemedy) {
   constexpr char kLabel[] =
       "<seclabel type='dynamic' model='apparmor' relabel='yes'><label>libvirt-1</label></seclabel>";
   const DomainXml confined = Parse(fixtures::kSimpleDisk, kLabel);
-  EXPECT_THAT(CheckConfinement(confined, 9'000'000, false),
-              AllOf(HasReason("CANNOT_BACK_UP"), StatusIs(absl::StatusCode::kFailedPrecondition,
-                                                          HasSubstr("abstractions/libvirt-qemu"))));
+  EXPECT_THAT(
+      CheckConfinement(confined, 9'000'000, false),
+      AllOf(HasReason("CANNOT_BACK_UP"), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                                  AllOf(HasSubstr("abstractions/libvirt-qemu"),
+                                                        HasSubstr("--apparmor_allowed")))));
   EXPECT_THAT(CheckConfinement(confined, 12'000'999, false), HasReason("CANNOT_BACK_UP"));
   EXPECT_THAT(CheckConfinement(confined, 12'001'000, false), IsOk());
   EXPECT_THAT(CheckConfinement(confined, 9'000'000, true), IsOk()) << "the administrator's word";

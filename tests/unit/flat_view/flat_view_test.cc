@@ -5,6 +5,7 @@
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
+#include "absl/strings/str_cat.h"
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -117,6 +118,20 @@ TEST_F(FlatViewTest, AnEndByItselfIsToldWithItsCause) {
   EXPECT_THAT(view->Check(),
               AllOf(StatusIs(absl::StatusCode::kUnavailable), HasReason("FLAT_VIEW_ENDED"),
                     ::testing::Property(&absl::Status::message, HasSubstr("signal 9"))));
+}
+
+// As the kernel does for want of memory: no verdict on the images, so another try may do better.
+TEST_F(FlatViewTest, AServerThatIsKilledInItsStartMayBeTriedAgain) {
+  const std::string path = std::getenv("PATH");
+  std::filesystem::create_directory(folder_.path("bin"));
+  const std::string program = folder_.path("bin/qemu-nbd");
+  ASSERT_TRUE(test::WriteFile(program, "#!/bin/sh\nkill -9 $$\n"));
+  std::filesystem::permissions(program, std::filesystem::perms::owner_all);
+  setenv("PATH", absl::StrCat(folder_.path("bin"), ":", path).c_str(), 1);
+  EXPECT_THAT(Open().status(),
+              AllOf(StatusIs(absl::StatusCode::kUnavailable), HasReason("FLAT_VIEW_ENDED"),
+                    ::testing::Property(&absl::Status::message, HasSubstr("signal 9"))));
+  setenv("PATH", path.c_str(), 1);
 }
 
 TEST_F(FlatViewTest, AStopAndADeadlineEndTheStart) {

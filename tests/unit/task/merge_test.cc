@@ -132,6 +132,12 @@ TEST_F(MergeTest, DefinitionThatStaysWrongIsGivenUp) {
   EXPECT_THAT(RestoreDefinition(Context(), {}, {disk_}), HasReason("VM_ON_OVERLAY"));
 }
 
+// A second flush would succeed, whatever the first one lost.
+TEST_F(MergeTest, FlushThatFailedIsNotAskedForAgain) {
+  EXPECT_CALL(hypervisor_, Restore).WillOnce(Return(error::BaseNotFlushed("/d/a.raw", "EIO")));
+  EXPECT_THAT(RestoreDefinition(Context(), {}, {disk_}), HasReason("BASE_NOT_FLUSHED"));
+}
+
 TEST_F(MergeTest, EveryOverlayIsTriedAndTheFirstErrorTold) {
   OverlayDisk other = disk_;
   other.target = "vdb";

@@ -111,6 +111,13 @@ class TaskManagerTest : public ::testing::Test {
     }
     return count;
   }
+  void RemoveOverlayFiles() {
+    std::vector<std::filesystem::path> files;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_.path("vms"))) {
+      if (entry.path().string().find(".vmkeep-") != std::string::npos) files.push_back(entry);
+    }
+    for (const auto& file : files) std::filesystem::remove(file);
+  }
   // Makes every write of a step to the journal fail, or heals it; through a connection of its own.
   void BreakJournal(bool broken) {
     SQLite::Database db(folder_.path("state/journal.db"), SQLite::OPEN_READWRITE);
@@ -287,6 +294,33 @@ TEST_F(TaskManagerTest, MergeThatCannotBeDoneIsToldAndTheKeeperDoesItLater) {
   EXPECT_THAT(Overlays(), IsEmpty());
   EXPECT_EQ(OverlayFiles(), 0);
   EXPECT_THAT(journal_->Stranded(), IsOkAndHolds(IsEmpty()));
+}
+
+// In the step of the task, and in a look of the keeper when the merge was left to it.
+TEST_F(TaskManagerTest, OverlaysStayAfterAFlushThatFailedUntilSomebodyRemovesThem) {
+  for (const bool in_keeper : {false, true}) {
+    SCOPED_TRACE(in_keeper);
+    hypervisor_.pivot_fails = in_keeper;
+    EXPECT_CALL(hypervisor_, Restore)
+        .WillOnce(testing::Return(error::BaseNotFlushed("/vm/vda.raw", "Input/output error")));
+    const v1::TaskEnded ended = End(Started());
+    EXPECT_TRUE(ended.vm_on_overlay());
+    EXPECT_EQ(ended.failure().reason(), in_keeper ? "MERGE_DEADLINE" : "BASE_NOT_FLUSHED");
+    hypervisor_.pivot_fails = false;
+
+    for (int look = 0; look < 2; ++look) {
+      Restart();
+      OverlayKeeper(*env_, *tasks_, [] {}).Look({});
+      EXPECT_THAT(Overlays(), IsEmpty()) << "merged all the same";
+      EXPECT_EQ(OverlayFiles(), 2);
+    }
+    testing::Mock::VerifyAndClearExpectations(&hypervisor_);
+    EXPECT_THAT(journal_->Stranded(), IsOkAndHolds(SizeIs(1)));
+
+    RemoveOverlayFiles();
+    OverlayKeeper(*env_, *tasks_, [] {}).Look({});
+    EXPECT_THAT(journal_->Stranded(), IsOkAndHolds(IsEmpty()));
+  }
 }
 
 TEST_F(TaskManagerTest, KeeperLeavesTheOverlaysOfALiveTaskAlone) {
