@@ -11,7 +11,6 @@
 #include "absl/strings/str_split.h"
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <spawn.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -22,6 +21,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <limits>
@@ -155,8 +155,8 @@ class SpawnOptions {
   const posix_spawnattr_t* attributes() const { return &attributes_; }
 
  private:
-  posix_spawn_file_actions_t actions_;
-  posix_spawnattr_t attributes_;
+  posix_spawn_file_actions_t actions_ = {};
+  posix_spawnattr_t attributes_ = {};
 };
 
 std::vector<std::string> Environment(const ProcessSpec& spec) {
@@ -175,6 +175,7 @@ std::vector<std::string> Environment(const ProcessSpec& spec) {
 
 std::vector<char*> Pointers(std::vector<std::string>& strings) {
   std::vector<char*> result;
+  result.reserve(strings.size() + 1);
   for (std::string& text : strings) result.push_back(text.data());
   result.push_back(nullptr);
   return result;
@@ -306,7 +307,7 @@ absl::Status ChildProcess::Write(absl::string_view bytes, absl::Duration timeout
 void ChildProcess::CloseStdin() { CloseFd(&stdin_); }
 
 void ChildProcess::DrainStderr() {
-  std::array<char, 4096> buffer;
+  std::array<char, 4096> buffer = {};
   while (stderr_ >= 0) {
     const ssize_t got = read(stderr_, buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;

@@ -47,6 +47,7 @@ void Repositories::Run() {
 std::vector<Repository> Repositories::List() {
   std::vector<Repository> list;
   MutexLock lock(&mu_);
+  list.reserve(found_.size());
   for (const auto& [slot, repository] : found_) list.push_back(repository);
   return list;
 }
@@ -69,7 +70,7 @@ absl::StatusOr<Repository> Repositories::Init(int slot, bool allow_plain_directo
   const absl::StatusOr<worker::v1::Result> result =
       env_.worker.Run(request, env_.options.probe_deadline, absl::InfiniteDuration(), stop, {});
   VMKEEP_RETURN_IF_ERROR(result.status());
-  const Repository found = ToRepository(slot, result);
+  Repository found = ToRepository(slot, result);
   Note(found);
   return found;
 }

@@ -34,9 +34,12 @@ QuiescePolicy PolicyOf(Backup::Quiesce quiesce) {
 
 }  // namespace
 
-StepRunner::StepRunner(const Environment& env, const TaskRecord& record, BackupData data,
+StepRunner::StepRunner(const Environment& env, TaskRecord record, BackupData data,
                        ProgressMeter::Emit emit)
-    : env_(env), record_(record), data_(std::move(data)), progress_(env.clock, std::move(emit)) {}
+    : env_(env),
+      record_(std::move(record)),
+      data_(std::move(data)),
+      progress_(env.clock, std::move(emit)) {}
 
 absl::Status StepRunner::Run(const TaskState& state, int index, const std::stop_token& stop) {
   const Step& step = state.steps[index];
@@ -67,6 +70,7 @@ void StepRunner::Thaw(const std::stop_token& stop) { ThawSurely(Merging(stop), r
 
 std::vector<std::string> StepRunner::disks() const {
   std::vector<std::string> targets;
+  targets.reserve(data_.vm.disks.size());
   for (const Disk& disk : data_.vm.disks) targets.push_back(disk.target);
   return targets;
 }

@@ -150,6 +150,7 @@ void TaskManager::Free(const std::string& vm_uuid, const TaskRun* owner) {
 std::vector<std::shared_ptr<TaskRun>> TaskManager::Running() {
   std::vector<std::shared_ptr<TaskRun>> running;
   MutexLock lock(&mu_);
+  running.reserve(tasks_.size());
   for (const auto& [id, entry] : tasks_) running.push_back(entry.run);
   return running;
 }

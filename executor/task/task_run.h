@@ -43,7 +43,7 @@ class TaskRun {
   // Nothing when the task ended or is abandoned.
   std::optional<TaskEvent> CarryOut(const std::vector<Command>& commands);
   void NoteStepDone(const Step& step);
-  TaskEvent RunStep(int step);
+  TaskEvent RunStep(int index);
   absl::Status Save();
   void End(const Ending& ending);
 

@@ -3,6 +3,7 @@
 #include "common/error.h"
 #include "common/fs/errors.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 #include <cerrno>
@@ -48,7 +49,7 @@ absl::Status RepositoryMismatch(absl::string_view root, absl::string_view wanted
 absl::Status AtRepository(const absl::Status& status, absl::string_view root) {
   const int err = fs::error::Errno(status);
   const std::string reason = ErrorReason(status);
-  const bool ours = reason.rfind("REPOSITORY_", 0) == 0 || reason.rfind("SOURCE_", 0) == 0;
+  const bool ours = absl::StartsWith(reason, "REPOSITORY_") || absl::StartsWith(reason, "SOURCE_");
   if (status.ok() || err == 0 || ours) return status;
   ErrorMetadata metadata = ErrorDetails(status);
   metadata["root"] = std::string(root);

@@ -9,7 +9,7 @@ namespace vmkeep::executor {
 // it is left behind (on_overlay, files_remain); backup_epoch stays, so that an old epoch is refused
 // for ever.
 inline const sqlite::Migrations& JournalMigrations() {
-  static const sqlite::Migrations migrations = {R"sql(
+  static const sqlite::Migrations kMigrations = {R"sql(
     CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE backup_epoch(
       backup_id TEXT PRIMARY KEY,
@@ -77,7 +77,7 @@ inline const sqlite::Migrations& JournalMigrations() {
       FOREIGN KEY(task_id, epoch, ord) REFERENCES disk ON DELETE CASCADE
     ) WITHOUT ROWID;
   )sql"};
-  return migrations;
+  return kMigrations;
 }
 
 }  // namespace vmkeep::executor
