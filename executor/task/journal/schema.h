@@ -66,7 +66,7 @@ inline const sqlite::Migrations& JournalMigrations() {
       PRIMARY KEY(pid, start_time)
     ) WITHOUT ROWID;
   )sql",
-                                                R"sql(
+                                                 R"sql(
     ALTER TABLE disk ADD COLUMN data_file TEXT NOT NULL DEFAULT '';
     ALTER TABLE disk ADD COLUMN block_device INTEGER NOT NULL DEFAULT 0;
     -- The images below a disk's own, nearest first.

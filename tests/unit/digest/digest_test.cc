@@ -132,6 +132,21 @@ TEST(DigestTest, TheFastWayForZerosGivesTheSameDigest) {
   }
 }
 
+// One hasher for all: what one chunk began with says nothing of the next.
+TEST(DigestTest, ZerosAtAChunksStartAreHashedToo) {
+  Hasher hasher;
+  constexpr size_t kStep = 64 << 10;
+  for (const size_t size : {size_t{1}, kStep, kStep + 1, 5 * kStep, size_t{kChunkBytes}}) {
+    for (const size_t zeros : {size_t{0}, size_t{1}, kStep - 1, kStep, kStep + 1, 3 * kStep,
+                               size_t{kChunkBytes} - kStep, size_t{kChunkBytes} - 1}) {
+      if (zeros >= size) continue;
+      std::string chunk(size, '\0');
+      chunk[zeros] = 'x';
+      EXPECT_EQ(HashChunk(&hasher, AsBytes(chunk)), Hash(chunk)) << zeros << " of " << size;
+    }
+  }
+}
+
 TEST(DigestTest, OneBitAnywhereIsNotZero) {
   EXPECT_TRUE(IsZero({}));
   for (const size_t size : {1, 15, 16, 17, 32, 4096, 65536}) {
