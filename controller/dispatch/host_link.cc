@@ -231,8 +231,12 @@ void HostLink::OnInventory(absl::StatusOr<HostInventory> inventory) {
   if (inventory.ok()) {
     context_.inventory.RecordInventory(id_, std::move(inventory->vms),
                                        std::move(inventory->repositories));
+    context_.inventory.SetAvailability(id_, Availability::kOnline, "");
   } else {
-    log::Warning("host_inventory_failed", {{"host", id_}, {"why", inventory.status().message()}});
+    const absl::string_view why = inventory.status().message();
+    log::Warning("host_inventory_failed", {{"host", id_}, {"why", why}});
+    context_.inventory.SetAvailability(id_, Availability::kOnline,
+                                       absl::StrCat("its VMs cannot be listed: ", why));
   }
   for (const auto& done : std::exchange(after_refresh_, {})) done();
   if (std::exchange(refresh_again_, false)) RefreshInventory();

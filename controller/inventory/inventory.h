@@ -21,7 +21,7 @@ namespace vmkeep::controller {
 struct HostView {
   HostRecord record;
   Availability availability = Availability::kUnknown;
-  std::string message;  // why it is not online, with the remedy
+  std::string message;  // why it is not online, with the remedy; or why its VMs cannot be listed
 };
 
 // A VM by any of its spellings, found once.

@@ -73,6 +73,14 @@ void FakeExecutor::SetRepository(int slot, controller::Health health, const std:
   InventoryMoved();
 }
 
+void FakeExecutor::FailInventory(absl::Status status) {
+  {
+    MutexLock lock(&mu_);
+    inventory_status_ = std::move(status);
+  }
+  InventoryMoved();
+}
+
 void FakeExecutor::InventoryMoved() {
   ExecutorEvent event;
   event.body = controller::InventoryChanged{};
@@ -392,6 +400,7 @@ void FakeExecutorClient::GetInventory(Callback<controller::HostInventory> done) 
   {
     MutexLock lock(&host_->mu_);
     answer = host_->inventory_;
+    if (!host_->inventory_status_.ok()) answer = host_->inventory_status_;
     if (!host_->reachable_) answer = Unreachable();
   }
   done(std::move(answer));

@@ -35,6 +35,8 @@ class FakeExecutor : public std::enable_shared_from_this<FakeExecutor> {
   void SetPower(const std::string& uuid, controller::PowerState power);
   void SetOverlay(const std::string& uuid, std::optional<controller::Overlay> overlay);
   void SetRepository(int slot, controller::Health health, const std::string& id = "");
+  // What GetInventory answers instead, or OK for what the host has.
+  void FailInventory(absl::Status status);
 
   // Tasks end by themselves at once, as DONE; else when the test says so.
   void FinishAtOnce(bool yes);
@@ -86,6 +88,7 @@ class FakeExecutor : public std::enable_shared_from_this<FakeExecutor> {
   std::string executor_id_ ABSL_GUARDED_BY(mu_);
   controller::HostInventory inventory_ ABSL_GUARDED_BY(mu_);
   int protocol_ ABSL_GUARDED_BY(mu_) = kProtocolMax;
+  absl::Status inventory_status_ ABSL_GUARDED_BY(mu_);
   bool reachable_ ABSL_GUARDED_BY(mu_) = true;
   bool silent_ ABSL_GUARDED_BY(mu_) = false;
   bool finish_at_once_ ABSL_GUARDED_BY(mu_) = true;

@@ -141,6 +141,15 @@ Check CheckHost(const v1::Host& host, absl::string_view our_version) {
             : "see that its executor runs, and that the controller reaches it at its address";
     return check;
   }
+  if (!host.message().empty()) {
+    absl::StrAppend(&check.message, ", ", Printable(host.message()));
+    AddFinding(
+        check, Level::kFail,
+        "see that the hypervisor's service runs there (\"systemctl status libvirtd\"): until it "
+        "answers, no backup can be taken or merged");
+  } else {
+    absl::StrAppend(&check.message, ", its hypervisor answers");
+  }
   if (host.version() != our_version) {
     absl::StrAppend(&check.message, ", this vmkeepctl is ", our_version);
     AddFinding(check, Level::kWarn, "bring all machines to one version");

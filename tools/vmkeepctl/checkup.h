@@ -11,8 +11,7 @@
 #include <string>
 #include <vector>
 
-// What doctor says of what it found. Pure. Only what the API tells is judged: a host that is ONLINE
-// may still have a libvirt that does not answer, and the API does not say so.
+// What doctor says of what it found. Pure. Only what the API tells is judged.
 namespace vmkeep::ctl {
 
 enum class Level { kOk, kWarn, kFail };

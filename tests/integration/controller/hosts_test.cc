@@ -76,6 +76,19 @@ TEST_F(HostsTest, AHostThatNeverAnsweredSaysWhy) {
   EXPECT_THAT(HostNow("kvm-1").message(), HasSubstr("nobody listens"));
 }
 
+// libvirtd is down, and the executor is not.
+TEST_F(HostsTest, AHypervisorThatDoesNotAnswerIsSaidOfTheHost) {
+  AddHost("kvm-1", {"web-1"});
+  EXPECT_EQ(HostNow("kvm-1").message(), "");
+  host("kvm-1").FailInventory(absl::UnavailableError("the hypervisor does not answer: gone"));
+  AwaitTrue([this] { return !HostNow("kvm-1").message().empty(); }, "the message is there");
+  const pb::Host host = HostNow("kvm-1");
+  EXPECT_EQ(host.availability(), pb::Host::ONLINE);
+  EXPECT_THAT(host.message(), AllOf(HasSubstr("cannot be listed"), HasSubstr("gone")));
+  host("kvm-1").FailInventory(absl::OkStatus());
+  AwaitTrue([this] { return HostNow("kvm-1").message().empty(); }, "the message is gone");
+}
+
 TEST_F(HostsTest, ANewAddressIsDialledAndTheExecutorStaysPinned) {
   AddHost("kvm-1");
   const auto executor = host("kvm-1").shared_from_this();

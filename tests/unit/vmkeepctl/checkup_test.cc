@@ -65,6 +65,11 @@ TEST(CheckupTest, Hosts) {
   const Check draining = check("availability: ONLINE version: '1.0' draining: true");
   EXPECT_EQ(draining.level, Level::kWarn);
   EXPECT_THAT(draining.remedy, HasSubstr("vmkeepctl host undrain kvm-1"));
+  const Check deaf =
+      check("availability: ONLINE version: '1.0' message: 'its VMs cannot be listed'");
+  EXPECT_EQ(deaf.level, Level::kFail);
+  EXPECT_THAT(deaf.message, HasSubstr("its VMs cannot be listed"));
+  EXPECT_THAT(deaf.remedy, HasSubstr("libvirtd"));
   const Check refused = check("availability: REFUSED version: '1.0' message: 'another\\nexecutor'");
   EXPECT_EQ(refused.level, Level::kFail);
   EXPECT_THAT(refused.message, HasSubstr(": another?executor"));
