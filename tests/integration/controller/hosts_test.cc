@@ -82,9 +82,9 @@ TEST_F(HostsTest, AHypervisorThatDoesNotAnswerIsSaidOfTheHost) {
   EXPECT_EQ(HostNow("kvm-1").message(), "");
   host("kvm-1").FailInventory(absl::UnavailableError("the hypervisor does not answer: gone"));
   AwaitTrue([this] { return !HostNow("kvm-1").message().empty(); }, "the message is there");
-  const pb::Host host = HostNow("kvm-1");
-  EXPECT_EQ(host.availability(), pb::Host::ONLINE);
-  EXPECT_THAT(host.message(), AllOf(HasSubstr("cannot be listed"), HasSubstr("gone")));
+  const pb::Host seen = HostNow("kvm-1");
+  EXPECT_EQ(seen.availability(), pb::Host::ONLINE);
+  EXPECT_THAT(seen.message(), AllOf(HasSubstr("cannot be listed"), HasSubstr("gone")));
   host("kvm-1").FailInventory(absl::OkStatus());
   AwaitTrue([this] { return HostNow("kvm-1").message().empty(); }, "the message is gone");
 }
