@@ -34,8 +34,8 @@ using Context = std::unique_ptr<EVP_MD_CTX, FreeContext>;
 
 // Fetched once: EVP_sha256() makes OpenSSL 3 look the provider up at each use.
 const EVP_MD* Algorithm() {
-  static const EVP_MD* const algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
-  return algorithm;
+  static const EVP_MD* const kAlgorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  return kAlgorithm;
 }
 
 Context NewContext() {
@@ -47,7 +47,7 @@ Context NewContext() {
 // For each number of steps, up to a whole chunk: what SHA-256 is in after so many zeros. Made at
 // the first use, by hashing one chunk; only read afterwards.
 const EVP_MD_CTX* AfterZeros(size_t steps) {
-  static const std::vector<Context> contexts = [] {
+  static const std::vector<Context> kContexts = [] {
     const std::vector<std::byte> zeros(kZeroStep);
     std::vector<Context> made;
     made.push_back(NewContext());
@@ -59,7 +59,7 @@ const EVP_MD_CTX* AfterZeros(size_t steps) {
     }
     return made;
   }();
-  return contexts[steps].get();
+  return kContexts[steps].get();
 }
 
 }  // namespace
@@ -103,8 +103,8 @@ Sha256 Hash(Bytes bytes) {
 Sha256 Hash(absl::string_view text) { return Hash(AsBytes(text)); }
 
 Sha256 HashOfZeros(int64_t bytes) {
-  static const Sha256 chunk = Hash(std::vector<std::byte>(kChunkBytes));
-  return bytes == kChunkBytes ? chunk : Hash(std::vector<std::byte>(static_cast<size_t>(bytes)));
+  static const Sha256 kChunk = Hash(std::vector<std::byte>(kChunkBytes));
+  return bytes == kChunkBytes ? kChunk : Hash(std::vector<std::byte>(static_cast<size_t>(bytes)));
 }
 
 Sha256 HashChunk(Hasher* hasher, Bytes chunk) {

@@ -44,7 +44,9 @@ constexpr int64_t kMaxWriteBytes = int64_t{1} << 20;
 constexpr size_t kWindowChunks = 6;
 
 struct FreeMemory {
-  void operator()(std::byte* memory) const noexcept { std::free(memory); }
+  void operator()(std::byte* memory) const noexcept {
+    std::free(memory);  // NOLINT(cppcoreguidelines-no-malloc)
+  }
 };
 
 // Memory for one chunk, as direct reads want it: aligned, and in huge pages where there are any, or

@@ -27,7 +27,7 @@ constexpr size_t kDirectAlign = 4096;
 fs::Fd OpenDirect(const HostImage& image) {
   const std::string same = absl::StrCat("/proc/self/fd/", image.fd());
   fs::Fd fd(open(same.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT));
-  alignas(kDirectAlign) std::array<std::byte, kDirectAlign> probe;
+  alignas(kDirectAlign) std::array<std::byte, kDirectAlign> probe{};
   if (pread(fd.get(), probe.data(), probe.size(), 0) < 0 && errno == EINVAL) return fs::Fd();
   return fd;
 }

@@ -109,7 +109,7 @@ TEST_F(CopyTest, AnyLayoutOfDataZerosAndHoles) {
     ASSERT_EQ(ftruncate(fd, size), 0);
     for (off_t at = 0; at < size;) {
       const auto length =
-          static_cast<size_t>(std::min<off_t>(1 + random() % 10'000'000, size - at));
+          static_cast<size_t>(std::min(static_cast<off_t>(1 + random() % 10'000'000), size - at));
       const uint32_t kind = random() % 3;
       if (kind > 0) {
         const std::string piece =
