@@ -43,7 +43,8 @@ absl::StatusOr<std::optional<std::string>> LineReader::Next() {
                      absl::StrCat("a line is longer than ", kMaxLineBytes, " bytes"));
   }
   if (end == std::string::npos) {
-    // Only here, once for all lines that one Append() brought: each byte is moved a few times at most.
+    // Only here, once for all lines that one Append() brought: each byte is moved a few times at
+    // most.
     buffer_.erase(0, begin_);
     begin_ = 0;
     searched_ = buffer_.size();

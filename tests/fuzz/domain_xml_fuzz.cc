@@ -38,22 +38,24 @@ std::string Print(const DiskXml& disk) {
   return text;
 }
 
+// Blanks around a text and the kind of a line's end do not survive printing, and mean nothing.
+std::string Print(absl::string_view text) {
+  return absl::StrReplaceAll(absl::StripAsciiWhitespace(text), {{"\r\n", "\n"}, {"\r", "\n"}});
+}
+
 std::string Print(const DomainXml& domain) {
-  // Blanks around a text and the kind of a line's end do not survive printing, and mean nothing.
-  std::string text =
-      absl::StrReplaceAll(absl::StripAsciiWhitespace(domain.name), {{"\r", "\n"}});
-  absl::StrAppend(&text, "|", domain.uuid, "|", domain.nvram, "|",
-                  absl::StrJoin(domain.not_included, ","), "|", static_cast<int>(domain.agent),
-                  domain.apparmor);
+  std::string text = absl::StrCat(Print(domain.name), "|", Print(domain.uuid), "|",
+                                  Print(domain.nvram), "|", absl::StrJoin(domain.not_included, ","),
+                                  "|", static_cast<int>(domain.agent), domain.apparmor);
   for (const DiskXml& disk : domain.disks) absl::StrAppend(&text, "\n", Print(disk));
   return text;
 }
 
 // Whether the secret stands where passwords do, and nowhere else: a path or a name may be quoted.
 bool OnlyInPasswords(absl::string_view xml) {
-  const std::string apart = absl::StrReplaceAll(
-      xml, {{absl::StrCat("passwd='", fuzz::kSecret), ""},
-            {absl::StrCat("passwd=\"", fuzz::kSecret), ""}});
+  const std::string apart =
+      absl::StrReplaceAll(xml, {{absl::StrCat("passwd='", fuzz::kSecret), ""},
+                                {absl::StrCat("passwd=\"", fuzz::kSecret), ""}});
   return !absl::StrContains(apart, fuzz::kSecret);
 }
 

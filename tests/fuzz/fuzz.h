@@ -7,9 +7,10 @@
 #include <cstddef>
 #include <cstdint>
 
-// What a fuzz target is made of. Each <name>_fuzz.cc defines LLVMFuzzerTestOneInput() for one parser
-// of bytes from outside: it feeds them, and requires what has to hold whatever they are. libFuzzer
-// drives it under clang (tools/fuzz), replay_main.cc over the committed corpus in every build.
+// What a fuzz target is made of. Each <name>_fuzz.cc defines LLVMFuzzerTestOneInput() for one
+// parser of bytes from outside: it feeds them, and requires what has to hold whatever they are.
+// libFuzzer drives it under clang (tools/fuzz), replay_main.cc over the committed corpus in every
+// build.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
 // Ends the process where a property does not hold: the fuzzer keeps the input.

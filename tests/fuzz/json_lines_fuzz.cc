@@ -48,7 +48,8 @@ bool SaysSomething(const worker::v1::Response& response) {
   return response.body_case() != worker::v1::Response::BODY_NOT_SET;
 }
 
-// Whether the line is one of these: what is unknown in it is ignored, so it has to say something too.
+// Whether the line is one of these: what is unknown in it is ignored, so it has to say something
+// too.
 template <typename Message>
 bool Take(const std::string& line) {
   Message message;

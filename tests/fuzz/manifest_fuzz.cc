@@ -1,6 +1,7 @@
 // manifest.json: it comes from a disk that others can write.
 #include "common/manifest/manifest.h"
 
+#include "common/error.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <string>

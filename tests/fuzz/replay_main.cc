@@ -1,9 +1,9 @@
-// Runs a fuzz target over its committed corpus, in any build: what was found once stays found.
+// Replays a fuzz target's committed corpus, in any build: what was found once stays found.
 //
 //   fuzz_<target>_test CORPUS_FOLDER
 //
-// A file's name claims what the parser makes of it: good-* is taken, bad-* is refused, others make
-// no claim. Each file is also given cut off at many places, of which nothing is claimed.
+// A file's name says what the parser makes of it: good-* is taken, bad-* is refused. Each file is
+// also given cut off at many places, of which nothing is claimed.
 #include "tests/fuzz/fuzz.h"
 
 #include <sys/resource.h>
@@ -15,6 +15,7 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <system_error>
 #include <vector>
 
 namespace {
@@ -24,9 +25,13 @@ constexpr size_t kCuts = 256;
 constexpr double kMaxSeconds = 5;
 constexpr long kMaxKilobytes = 256 << 10;
 
+// None for a folder that is not there.
 std::vector<std::filesystem::path> Files(const char* folder) {
   std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) files.push_back(entry);
+  std::error_code absent;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, absent)) {
+    files.push_back(entry);
+  }
   std::sort(files.begin(), files.end());
   return files;
 }
@@ -42,18 +47,19 @@ void Feed(const std::string& input) {
   (void)LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
 }
 
-bool KeepsItsClaim(const std::string& name) {
+// What is wrong with what became of the file of this name; nullptr when nothing is.
+const char* Judge(const std::string& name) {
   const bool accepted = vmkeep::fuzz::WasAccepted();
-  if (name.starts_with("good-")) return accepted;
-  return !name.starts_with("bad-") || !accepted;
+  if (name.starts_with("good-")) return accepted ? nullptr : "it is refused";
+  if (name.starts_with("bad-")) return accepted ? "it is taken" : nullptr;
+  return "it is named neither good-* nor bad-*";
 }
 
-// What is wrong with it; nullptr when nothing is.
 const char* Replay(const std::filesystem::path& path) {
   const std::string input = ReadAll(path);
   const std::clock_t begun = std::clock();
   Feed(input);
-  if (!KeepsItsClaim(path.filename())) return "its name says otherwise";
+  if (const char* problem = Judge(path.filename()); problem != nullptr) return problem;
   const size_t step = std::max<size_t>(1, input.size() / kCuts);
   for (size_t cut = 0; cut < input.size(); cut += step) Feed(input.substr(0, cut));
   const double seconds = static_cast<double>(std::clock() - begun) / CLOCKS_PER_SEC;
@@ -72,8 +78,9 @@ bool MemoryIsBounded() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto files = argc == 2 ? Files(argv[1]) : std::vector<std::filesystem::path>();
-  int wrong = files.empty() ? 1 : 0;
+  const char* folder = argc == 2 ? argv[1] : "";
+  const std::vector<std::filesystem::path> files = Files(folder);
+  int wrong = 0;
   for (const auto& path : files) {
     // Before it is run: after a crash the last one named is the one.
     std::printf("%s\n", path.c_str());
@@ -82,6 +89,10 @@ int main(int argc, char** argv) {
       std::printf("  WRONG: %s\n", problem);
       ++wrong;
     }
+  }
+  if (files.empty()) {
+    std::printf("WRONG: no corpus in '%s'\n", folder);
+    ++wrong;
   }
   if (!MemoryIsBounded()) {
     std::printf("WRONG: more than %ld kB of memory\n", kMaxKilobytes);

@@ -369,7 +369,8 @@ TEST(DomainXmlTest, ADeepTextIsRefused) {
 
 TEST(DomainXmlTest, ManyDisksTakeLittleTime) {
   std::string disks;
-  for (int i = 0; i < 100'000; ++i) absl::StrAppend(&disks, "<disk><target dev='d", i, "'/></disk>");
+  for (int i = 0; i < 100'000; ++i)
+    absl::StrAppend(&disks, "<disk><target dev='d", i, "'/></disk>");
   const std::clock_t begun = std::clock();
   EXPECT_EQ(Parse(fixtures::Domain(disks)).disks.size(), 100'000u);
   EXPECT_LT((std::clock() - begun) / CLOCKS_PER_SEC, 2);

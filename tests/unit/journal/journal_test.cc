@@ -1,8 +1,6 @@
 #include "executor/task/journal/journal.h"
 
-#include "common/sqlite/database.h"
 #include "common/uuid.h"
-#include "executor/task/journal/schema.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -286,35 +284,6 @@ TEST_F(JournalTest, WorkersAreRememberedUntilTheyEnd) {
   EXPECT_EQ(workers[0].start_time, 99u);
   ASSERT_THAT(journal_->RemoveWorker(7, 99), IsOk());
   EXPECT_THAT(journal_->Workers(), IsOkAndHolds(IsEmpty()));
-}
-
-// As the first version left it, with a VM on an overlay: chains and block devices came later.
-TEST(JournalUpgradeTest, FirstVersionOpensAndItsDisksStandForThemselves) {
-  const test::TempDir folder;
-  const TaskId task{"01990000-0000-7000-8000-000000000001", 3};
-  {
-    auto old = sqlite::Open(folder.path("journal.db"), {JournalMigrations().front()});
-    ASSERT_THAT(old, IsOk());
-    (*old)->exec(R"sql(
-      INSERT INTO task(task_id, epoch, backup_id, vm_uuid, kind, spec, accepted_at)
-        VALUES('01990000-0000-7000-8000-000000000001', 3, 'b', 'v', 'backup', x'', 0);
-      INSERT INTO disk(task_id, epoch, ord, target, source, format, overlay, virtual_bytes, data_bytes,
-                       dev, ino, uid, gid, mode)
-        VALUES('01990000-0000-7000-8000-000000000001', 3, 0, 'vda', '/a', 'raw', '/o', 8, 4,
-               1, 2, 3, 4, 5);
-    )sql");
-  }
-  test::FakeClock clock;
-  VMKEEP_ASSERT_OK_AND_ASSIGN(const auto journal, Journal::Open(folder.path(), clock));
-  VMKEEP_ASSERT_OK_AND_ASSIGN(const auto found, journal->FindByOverlay(task.id));
-  ASSERT_TRUE(found.has_value());
-  ASSERT_THAT(found->data.vm.disks, SizeIs(1));
-  const Disk& disk = found->data.vm.disks[0];
-  EXPECT_EQ(disk.source, "/a");
-  EXPECT_EQ(disk.mode, 5u);
-  EXPECT_FALSE(disk.flat());
-  EXPECT_FALSE(disk.block_device);
-  EXPECT_EQ(found->data.overlays[0].overlay, "/o");
 }
 
 }  // namespace

@@ -124,9 +124,9 @@ TEST(ManifestTest, DeepNestingOfAnUnknownFieldTakesNoTime) {
 
 // Neither values, which may be secrets, nor a cut-out of the text over several lines.
 TEST(ManifestTest, ErrorsQuoteNothing) {
-  for (const char* text : {R"({"format_version":1,"epoch":"hunter2"})",
-                           R"({"format_version":1,"publish_time":"hunter2"})",
-                           R"({"format_version":1 "hunter2"})"}) {
+  for (const char* text :
+       {R"({"format_version":1,"epoch":"hunter2"})",
+        R"({"format_version":1,"publish_time":"hunter2"})", R"({"format_version":1 "hunter2"})"}) {
     EXPECT_THAT(Parse(text), StatusIs(absl::StatusCode::kDataLoss,
                                       AllOf(Not(HasSubstr("hunter2")), Not(HasSubstr("\n")))));
   }
