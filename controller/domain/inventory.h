@@ -25,8 +25,9 @@ struct HostRecord {
   std::string hypervisor;
   std::string version;
   bool simulated = false;
-  bool draining = false;              // running work ends, nothing new starts
-  int64_t acknowledged_sequence = 0;  // the last event that is recorded here
+  bool draining = false;                     // running work ends, nothing new starts
+  int64_t acknowledged_sequence = 0;         // the last event that is recorded here
+  std::optional<absl::Time> last_seen = {};  // when its executor last spoke
 
   bool operator==(const HostRecord&) const = default;
 };

@@ -148,10 +148,15 @@ CREATE TABLE vm_registration (
 CREATE UNIQUE INDEX vm_registration_uuid ON vm_registration (project, uuid);
 )sql";
 
+// When a host's executor last spoke outlives the controller.
+constexpr char kVersion3[] = R"sql(
+ALTER TABLE host ADD COLUMN last_seen INTEGER;
+)sql";
+
 }  // namespace
 
 const sqlite::Migrations& StoreMigrations() {
-  static const sqlite::Migrations migrations = {kVersion1, kVersion2};
+  static const sqlite::Migrations migrations = {kVersion1, kVersion2, kVersion3};
   return migrations;
 }
 

@@ -109,4 +109,8 @@ absl::Status SqliteTransaction::PutAcknowledged(const HostId& host, int64_t sequ
   return Write("put acknowledged", [&] { WriteAcknowledged(statements_, host, sequence); });
 }
 
+absl::Status SqliteTransaction::PutLastSeen(const HostId& host, absl::Time seen) {
+  return Write("put last seen", [&] { WriteLastSeen(statements_, host, seen); });
+}
+
 }  // namespace vmkeep::controller

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 #include <cstdint>
 #include <map>
@@ -72,6 +73,9 @@ class SqliteView : public Base {
     return Run<std::map<BackupState, int64_t>>("count backups",
                                                [&] { return CountBackups(statements_); });
   }
+  absl::StatusOr<std::optional<HostRecord>> GetHost(const HostId& id) override {
+    return Run<std::optional<HostRecord>>("get host", [&] { return ReadHost(statements_, id); });
+  }
   absl::StatusOr<std::vector<HostRecord>> ListHosts() override {
     return Run<std::vector<HostRecord>>("list hosts", [&] { return ReadHosts(statements_); });
   }
@@ -120,6 +124,7 @@ class SqliteTransaction final : public SqliteView<StoreTransaction> {
   absl::Status PutRepositories(const HostId& host,
                                const std::vector<RepositoryRecord>& repositories) override;
   absl::Status PutAcknowledged(const HostId& host, int64_t sequence) override;
+  absl::Status PutLastSeen(const HostId& host, absl::Time seen) override;
 
  private:
   // Which unique thing another record has; `failed` when it is none of them.

@@ -286,6 +286,33 @@ TEST_P(StoreContract, KeepsTheInventory) {
               IsOkAndHolds(IsEmpty()));
 }
 
+TEST_P(StoreContract, WhenAHostWasLastSeenIsWrittenByItself) {
+  HostRecord host = MakeHost("kvm-1");
+  host.last_seen = At(1);
+  const auto change = [&](BackupStore::Mutation mutation) {
+    EXPECT_THAT(CommitAndWait(*store_, std::move(mutation)), IsOk());
+  };
+  const auto put_host = [&](StoreTransaction& transaction) -> absl::StatusOr<Records> {
+    VMKEEP_RETURN_IF_ERROR(transaction.PutHost(host));
+    return Records();
+  };
+  const auto seen = [&] {
+    return View([](StoreView& view) { return view.GetHost("kvm-1"); }).value().value().last_seen;
+  };
+  change(put_host);
+  EXPECT_EQ(seen(), std::nullopt);
+  change([](StoreTransaction& transaction) -> absl::StatusOr<Records> {
+    VMKEEP_RETURN_IF_ERROR(transaction.PutLastSeen("kvm-1", At(5) + absl::Nanoseconds(1)));
+    VMKEEP_RETURN_IF_ERROR(transaction.PutLastSeen("nowhere", At(5)));
+    return Records();
+  });
+  change(put_host);
+  Reopen();
+  EXPECT_EQ(seen(), At(5) + absl::Nanoseconds(1));
+  EXPECT_THAT(View([](StoreView& view) { return view.GetHost("nowhere"); }),
+              IsOkAndHolds(Eq(std::nullopt)));
+}
+
 TEST_P(StoreContract, ADeletedHostTakesItsVmsAndRepositoriesAlong) {
   const auto change = [&](BackupStore::Mutation mutation) {
     EXPECT_THAT(CommitAndWait(*store_, std::move(mutation)), IsOk());
@@ -361,7 +388,7 @@ TEST_P(StoreContract, AcknowledgedNeverGoesBackButForAnotherExecutor) {
   EXPECT_EQ(after(put), 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Stores, StoreContract, testing::Values(SqliteKind()),
+INSTANTIATE_TEST_SUITE_P(Stores, StoreContract, testing::Values(SqliteKind(), MemoryKind()),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace

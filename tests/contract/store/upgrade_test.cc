@@ -94,6 +94,29 @@ TEST_F(UpgradeTest, AStoreOfTheFirstSchemaIsReadBackWhole) {
   EXPECT_TRUE(registrations.empty());
 }
 
+// The schema before this one, with what it brought.
+TEST_F(UpgradeTest, AStoreOfTheSecondSchemaKeepsItsDrainAndItsRegistrations) {
+  {
+    const sqlite::Migrations second(StoreMigrations().begin(), StoreMigrations().begin() + 2);
+    VMKEEP_ASSERT_OK_AND_ASSIGN(const auto db, sqlite::Open(path_, second));
+    ASSERT_EQ(db->execAndGet("PRAGMA user_version").getInt(), 2);
+    db->exec("UPDATE host SET draining=1");
+    db->exec("INSERT INTO vm_registration (project, id, uuid) VALUES ('local', 'shop', 'u-1')");
+  }
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const auto store, SqliteBackupStore::Open(path_, clock_));
+  ASSERT_THAT(ReadAndWait(*store,
+                          [](StoreView& view) -> absl::Status {
+                            VMKEEP_ASSIGN_OR_RETURN(const auto hosts, view.ListHosts());
+                            EXPECT_TRUE(hosts.at(0).draining);
+                            EXPECT_EQ(hosts.at(0).acknowledged_sequence, 40);
+                            EXPECT_EQ(hosts.at(0).last_seen, std::nullopt);
+                            VMKEEP_ASSIGN_OR_RETURN(const auto vms, view.ListVmRegistrations());
+                            EXPECT_EQ(vms, (std::vector<VmRegistration>{{"local", "shop", "u-1"}}));
+                            return absl::OkStatus();
+                          }),
+              IsOk());
+}
+
 TEST_F(UpgradeTest, ItIsBroughtUpToDateOnce) {
   for (int open = 0; open < 2; ++open) {
     VMKEEP_ASSERT_OK_AND_ASSIGN(const auto store, SqliteBackupStore::Open(path_, clock_));
