@@ -126,7 +126,9 @@ absl::Status App::TakeUp() {
     hub_->PublishCommitted(records);
     scheduler_.OnCommitted(records);
   });
-  live_.OnChange([this](const BackupId& id) { hub_->PublishLive(id); });
+  live_.OnChange([this](const BackupId& id, LiveState::About about) {
+    about == LiveState::About::kVm ? hub_->PublishVm(id) : hub_->PublishLive(id);
+  });
   dispatcher_.SetHooks(scheduler_.LinkHooks());
   VMKEEP_RETURN_IF_ERROR(scheduler_.Start(*store_));
   inventory_.OnChange([this] {
@@ -194,6 +196,7 @@ void App::Stop() {
     server_->Wait();
     server_.reset();
   }
+  inventory_.FlushSeen();
   // Finishes what it was asked for, and that still tells the scheduler and the hub: they go with
   // this object, later.
   store_.reset();

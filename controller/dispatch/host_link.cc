@@ -2,6 +2,7 @@
 
 #include "common/error.h"
 #include "common/log.h"
+#include "common/version.h"
 #include "controller/dispatch/errors.h"
 
 #include "absl/strings/str_cat.h"
@@ -87,6 +88,9 @@ void HostLink::Follow(const HostRecord& host) {
 
 void HostLink::OnHello(absl::StatusOr<ExecutorClient::Hello> hello) {
   if (!hello.ok()) return Disconnect(hello.status());
+  if (hello->protocol < kProtocolMin || hello->protocol > kProtocolMax) {
+    return Disconnect(error::ProtocolMismatch(hello->host.version, hello->protocol));
+  }
   const auto known = context_.inventory.GetHost(id_);
   const int64_t durable = known ? known->record.acknowledged_sequence : 0;
   // A journal that is behind what it reported before was put back from a copy: read all it has,
@@ -97,6 +101,7 @@ void HostLink::OnHello(absl::StatusOr<ExecutorClient::Hello> hello) {
   }
   stream_after_ = std::min(durable, hello->last_sequence);
   recorded_ = acknowledged_ = stream_after_;
+  speaking_ = hello->host.executor_id;
   HostRecord seen = hello->host;
   seen.id = id_;
   seen.address = address_;
@@ -105,6 +110,7 @@ void HostLink::OnHello(absl::StatusOr<ExecutorClient::Hello> hello) {
 
 void HostLink::OnHelloRecorded(absl::Status status) {
   if (!status.ok()) return Disconnect(status);
+  context_.inventory.RecordSeen(id_);
   client_->GetInventory(Here(&HostLink::OnFirstInventory));
 }
 
@@ -132,6 +138,7 @@ void HostLink::OnTasks(absl::StatusOr<std::vector<KnownTask>> tasks) {
 
 void HostLink::OnBatch(std::vector<ExecutorEvent> events) {
   last_heard_ = context_.clock.Monotonic();
+  context_.inventory.RecordSeen(id_);
   backoff_.Reset();
   const bool inventory_changed =
       std::any_of(events.begin(), events.end(), [](const ExecutorEvent& event) {
@@ -152,7 +159,7 @@ void HostLink::OnBatch(std::vector<ExecutorEvent> events) {
 void HostLink::RecordNext() {
   if (recording_ || queued_.empty()) return;
   recording_ = true;
-  context_.hooks.record(id_, std::exchange(queued_, {}), Here(&HostLink::OnRecorded));
+  context_.hooks.record(id_, speaking_, std::exchange(queued_, {}), Here(&HostLink::OnRecorded));
 }
 
 void HostLink::OnRecorded(absl::StatusOr<int64_t> sequence) {

@@ -36,9 +36,9 @@ struct HostLinkContext {
   struct Hooks {
     std::function<void(const HostId&, std::vector<KnownTask>)> online;
     std::function<void(const HostId&, const std::string& message)> offline;
-    // Makes events durable and answers, on any thread, with the last sequence that is. One call at
-    // a time per host.
-    std::function<void(const HostId&, std::vector<ExecutorEvent>,
+    // Makes events of the host's executor durable and answers, on any thread, with the last
+    // sequence that is. One call at a time per host.
+    std::function<void(const HostId&, const std::string& executor_id, std::vector<ExecutorEvent>,
                        std::function<void(absl::StatusOr<int64_t>)>)>
         record;
   };
@@ -110,6 +110,7 @@ class HostLink : public std::enable_shared_from_this<HostLink> {
   std::string executor_id_;  // pinned; empty before the first contact
   Backoff backoff_;
 
+  std::string speaking_;  // the executor that answered this connection's Hello
   std::shared_ptr<ExecutorClient> client_;
   int64_t generation_ = 0;  // of the connection: answers of an older one are dropped
   bool online_ = false;

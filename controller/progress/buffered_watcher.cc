@@ -43,6 +43,11 @@ BufferedWatcher::BufferedWatcher(const WatchHub::Request& request, const WatchLi
       taken_to_(read_to_),
       published_(published) {}
 
+void BufferedWatcher::Expect(const BackupRecord& record) {
+  MutexLock lock(&mu_);
+  if (resumed_ && until_settled_ && interest_.MayConcern(record)) interest_.Tell(record);
+}
+
 std::optional<Watcher::Item> BufferedWatcher::Next() {
   std::optional<Taken> taken;
   {

@@ -142,7 +142,8 @@ pb::Host ToProto(const HostView& host) {
   result.set_draining(host.record.draining);
   result.set_availability(static_cast<pb::Host::Availability>(host.availability));
   result.set_message(host.message);
-  SetTime(host.last_seen, &result, &pb::Host::mutable_last_seen_time);
+  if (host.record.last_seen)
+    SetTime(*host.record.last_seen, &result, &pb::Host::mutable_last_seen_time);
   return result;
 }
 

@@ -110,14 +110,70 @@ TEST_F(HostsTest, AReplacedExecutorWorksOnceItIsConfirmed) {
   request.set_id("kvm-1");
   request.set_executor_id("nonsense");
   EXPECT_THAT(UpdateHost(request), StatusIs(absl::StatusCode::kInvalidArgument));
+  // Only what was refused, and as a person copies it from the message.
+  request.set_executor_id("00000000-0000-4000-8000-0000000000bb");
+  EXPECT_THAT(UpdateHost(request), HasReason("EXECUTOR_NOT_SEEN"));
   request.set_executor_id("00000000-0000-4000-8000-0000000000AA");
   EXPECT_THAT(UpdateHost(request), IsOk());
   AwaitHost("kvm-1", pb::Host::ONLINE);
   VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup created, Create("web-1", "nightly"));
   AwaitState(created.id(), pb::Backup::RUNNING);
+  // Not while it is ONLINE: nothing was refused.
+  request.set_executor_id("00000000-0000-4000-8000-0000000000bb");
+  EXPECT_THAT(UpdateHost(request), HasReason("EXECUTOR_NOT_SEEN"));
+  AwaitHost("kvm-1", pb::Host::ONLINE);
   // One executor is one host.
+  request.set_executor_id("00000000-0000-4000-8000-0000000000aa");
   request.set_id("kvm-2");
   EXPECT_THAT(UpdateHost(request), HasReason("EXECUTOR_TAKEN"));
+}
+
+TEST_F(HostsTest, AnExecutorOfAnotherProtocolIsRefusedInWordsUntilItIsBroughtUpToDate) {
+  AddHost("kvm-1", {"web-1"});
+  const auto speak = [&](int protocol) {
+    host("kvm-1").SetProtocol(protocol);
+    host("kvm-1").BreakStream();
+  };
+  speak(kProtocolMin - 1);
+  AwaitHost("kvm-1", pb::Host::REFUSED);
+  EXPECT_THAT(HostNow("kvm-1").message(),
+              AllOf(HasSubstr("protocol 0"), HasSubstr("bring vmkeep-executor")));
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup created, Create("web-1", "nightly"));
+  const pb::Backup waiting = AwaitCondition(created.id(), "HOST_UNREACHABLE");
+  EXPECT_THAT(waiting.conditions(0).message(), HasSubstr("bring vmkeep-executor"));
+  EXPECT_EQ(host("kvm-1").accepted(), 0);
+  speak(kProtocolMax);
+  AwaitState(created.id(), pb::Backup::RUNNING);
+  speak(kProtocolMax + 1);
+  AwaitHost("kvm-1", pb::Host::REFUSED);
+  EXPECT_THAT(HostNow("kvm-1").message(), HasSubstr("bring vmkeep-controller"));
+}
+
+// Red when only a new connection counts, and when it is not written.
+TEST_F(HostsTest, LastSeenMovesWithEveryWordOfTheExecutorAndOutlivesTheController) {
+  AddHost("kvm-1", {"web-1"}).FinishAtOnce(false);
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup backup, Create("web-1", "nightly"));
+  AwaitState(backup.id(), pb::Backup::BUILDING);
+  const auto seen = [&] {
+    const google::protobuf::Timestamp time = HostNow("kvm-1").last_seen_time();
+    return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+  };
+  const absl::Time before = seen();
+  const int connections = host("kvm-1").connections();
+  AwaitTrue(
+      [&] {
+        host("kvm-1").ReportProgress(backup.id(), 1);
+        return seen() > before;
+      },
+      "it moves");
+  EXPECT_EQ(host("kvm-1").connections(), connections);
+  host("kvm-1").SetReachable(false);
+  AwaitHost("kvm-1", pb::Host::UNREACHABLE);
+  const absl::Time last = seen();
+  StopController();
+  StartController();
+  AwaitHost("kvm-1", pb::Host::UNREACHABLE);
+  EXPECT_EQ(seen(), last);
 }
 
 TEST_F(HostsTest, ADrainingHostEndsItsWorkAndTakesNoNewAlsoAfterARestart) {
