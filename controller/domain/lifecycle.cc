@@ -173,6 +173,7 @@ absl::StatusOr<BackupRecord> BeginTask(const BackupRecord& record, std::string t
   next.task_open = true;
   next.task_is_scrub = need == Need::kScrubTask;
   if (next.task_is_scrub) {  // where its files are is known since the backup's own task
+    if (repository_id == record.repository_id) next.repository = repository;
     next.state = BackupState::kScrubbing;
     return next;
   }

@@ -28,8 +28,9 @@ absl::StatusOr<BackupRecord> RequestScrub(const BackupRecord& record);
 // failure, all attempts left. ILLEGAL_TRANSITION from every state but UNRESOURCED.
 absl::StatusOr<BackupRecord> RequestRetry(const BackupRecord& record);
 
-// A new try: the next epoch, a new task. A scrub goes where the record says that the files are,
-// whatever the placement given here. STALE_TASK unless NeedOf() says kBackupTask or kScrubTask.
+// A new try: the next epoch, a new task. A scrub goes to the repository where the record says that
+// the files are, whatever is given here; of that one `repository` is the slot that it has by now.
+// STALE_TASK unless NeedOf() says kBackupTask or kScrubTask.
 absl::StatusOr<BackupRecord> BeginTask(const BackupRecord& record, std::string task_id,
                                        int repository, std::string repository_id,
                                        std::string placement_reason, int64_t reserved_bytes);

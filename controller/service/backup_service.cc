@@ -127,7 +127,7 @@ grpc::ServerUnaryReactor* BackupService::UpdateBackup(grpc::CallbackServerContex
   if (!caller.ok()) return Finish(reactor, caller.status());
   const auto input = Validate(*request);
   if (!input.ok()) return Finish(reactor, input.status());
-  controller::UpdateBackup(store_, *caller, *input,
+  controller::UpdateBackup(store_, clock_, *caller, *input,
                            [this, response, reactor](const absl::StatusOr<BackupRecord>& record) {
                              Reply(record, response, reactor);
                            });

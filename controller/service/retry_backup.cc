@@ -24,7 +24,8 @@ absl::StatusOr<BackupRecord> Retried(StoreView& view, const Inventory& inventory
   VMKEEP_ASSIGN_OR_RETURN(const ResolvedVm vm, inventory.ResolveVm(record.project, record.vm_uuid));
   VMKEEP_RETURN_IF_ERROR(CheckVmIsFree(view, record.project, vm.vm));
   VMKEEP_ASSIGN_OR_RETURN(next.reserved_bytes, EstimateBytes(view, record.project, record.vm_uuid));
-  if (record.files_may_exist) return next;
+  if (record.files_may_exist && record.host_id != vm.vm.host_id)
+    return error::FilesOnOtherHost(record, vm.vm.host_id);
   next.host_id = vm.vm.host_id;
   if (const auto host = inventory.GetHost(next.host_id)) {
     next.hypervisor = host->record.hypervisor;

@@ -13,10 +13,11 @@
 
 namespace vmkeep::controller {
 
-// The verb: one mutation that puts a backup which failed for good back into the queue. It goes to
-// the host where its VM is now, unless files of the failed try may lie where that one ran: only its
-// own host can reclaim them. BACKUP_NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, VM_NOT_FOUND,
-// VM_AMBIGUOUS, UNFINISHED_BACKUP, VM_ON_OVERLAY.
+// The verb: one mutation that puts a backup which failed for good back into the queue, for the host
+// where its VM is now. BACKUP_NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, VM_NOT_FOUND,
+// VM_AMBIGUOUS, UNFINISHED_BACKUP, VM_ON_OVERLAY; FILES_ON_OTHER_HOST when the failed try may have
+// left files and its VM moved on, because only the host of that try can reclaim them
+// (docs/adr/0032).
 void RetryBackup(BackupStore& store, const Inventory& inventory, const Caller& caller,
                  const RetryInput& input, std::function<void(absl::StatusOr<BackupRecord>)> done);
 

@@ -46,7 +46,7 @@ absl::StatusOr<ListInput> Validate(const ::vmkeep::v1::ListBackupsRequest& reque
 struct UpdateInput {
   BackupId id;
   bool scrub = false;
-  std::optional<std::string> name;
+  std::optional<std::string> name;  // as given: see ExpandName()
   std::optional<Labels> labels;
   std::string etag;
 };

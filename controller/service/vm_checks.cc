@@ -9,6 +9,8 @@
 namespace vmkeep::controller {
 
 absl::Status CheckVmIsFree(StoreView& view, const std::string& project, const VmRecord& vm) {
+  VMKEEP_ASSIGN_OR_RETURN(const auto host, view.GetHost(vm.host_id));
+  if (!host) return error::VmNotFound(vm.name);
   VMKEEP_ASSIGN_OR_RETURN(const auto unfinished, view.FindUnfinished(vm.uuid));
   if (unfinished && unfinished->project != project) return error::VmBackedUpAlready(vm.name);
   if (unfinished) return error::VmHasUnfinishedBackup(vm.name, unfinished->id);

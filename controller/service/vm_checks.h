@@ -13,7 +13,8 @@
 // What a new backup and another try of an old one ask of their VM.
 namespace vmkeep::controller {
 
-// What forbids work on this VM now. UNFINISHED_BACKUP, VM_ON_OVERLAY.
+// What forbids work on this VM now; VM_NOT_FOUND also when its host was deleted since it was looked
+// up. UNFINISHED_BACKUP, VM_ON_OVERLAY.
 absl::Status CheckVmIsFree(StoreView& view, const std::string& project, const VmRecord& vm);
 
 // How much to promise: what the VM's last backup took. A first backup promises nothing, its host

@@ -216,6 +216,8 @@ class SchedulerCore {
   std::optional<Recorder::Dispatch> PlaceBackup(const Entry& entry, const Load& load,
                                                 NoPlace& why) const;
   std::optional<Recorder::Dispatch> PlaceScrub(const Entry& entry, NoPlace& why) const;
+  // The repository with the record's UUID as its host sees it; null when it does not.
+  const RepositoryRecord* WhereFilesAre(const BackupRecord& record) const;
   void RefusePlacement(Entry& entry, const absl::Status& error);
   void Reject(Entry& entry, Failure failure);
   static void BeginWrite(Entry& entry);

@@ -59,6 +59,7 @@ TEST_F(RetryTest, AnOldEtagAndAnotherUnfinishedBackupRefuseIt) {
   EXPECT_THAT(Retry(failed.id(), "1"),
               AllOf(StatusIs(absl::StatusCode::kAborted), HasReason("ETAG_MISMATCH")));
   VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup other, Create("web-1", "weekly"));
+  AwaitState(other.id(), pb::Backup::BUILDING);
   EXPECT_THAT(Retry(failed.id()), HasReason("UNFINISHED_BACKUP"));
   EXPECT_THAT(*Get(failed.id()), InState(pb::Backup::UNRESOURCED)) << "nothing was changed";
   EXPECT_THAT(*Get(other.id()), InState(pb::Backup::BUILDING)) << "nor here";
@@ -70,16 +71,62 @@ TEST_F(RetryTest, AVmOnAnOverlayThatNobodyMergesIsNotRetried) {
   overlay.needs_attention = true;
   overlay.remedy = "merge /vm/x by hand";
   host("kvm-1").SetOverlay(VmUuid("web-1"), overlay);
-  AwaitTrue([&] { return ErrorReason(Retry(failed.id()).status()) == "VM_ON_OVERLAY"; },
-            "the overlay is known");
+  const auto why_not = [&] {
+    return ErrorReason(
+        Create("web-1", "x", [](auto& request) { request.set_validate_only(true); }).status());
+  };
+  AwaitTrue([&] { return why_not() == "VM_ON_OVERLAY"; }, "the overlay is known");
+  EXPECT_THAT(Retry(failed.id()), HasReason("VM_ON_OVERLAY"));
   host("kvm-1").SetOverlay(VmUuid("web-1"), std::nullopt);
-  AwaitTrue([&] { return Retry(failed.id()).ok(); }, "it is merged");
+  AwaitTrue([&] { return why_not().empty(); }, "it is merged");
+  EXPECT_THAT(Retry(failed.id()), IsOk());
 }
 
-TEST_F(RetryTest, ItGoesWhereFilesOfTheFailedTryMayLie) {
+// The two repositories change their places between the tries: the UUID counts, not the slot.
+TEST_F(RetryTest, ItGoesToTheRepositoryWhereFilesOfTheFailedTryMayLieWhicheverSlotThatIs) {
   const pb::Backup failed = Failed("nightly", /*files_may_remain=*/true);
-  VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup retried, Retry(failed.id()));
-  EXPECT_EQ(AwaitState(failed.id(), pb::Backup::BUILDING).repository_id(), failed.repository_id());
+  EXPECT_EQ(failed.repository(), 1);
+  pb::ListRepositoriesRequest request;
+  const auto second = [&] {
+    return Do<pb::ListRepositoriesResponse>([&](auto* context, auto* answer) {
+             return inventory_->ListRepositories(context, request, answer);
+           })
+        ->repositories(1)
+        .id();
+  };
+  const std::string other = second();
+  host("kvm-1").SetRepository(1, controller::Health::kHealthy, other);
+  host("kvm-1").SetRepository(2, controller::Health::kHealthy, failed.repository_id());
+  AwaitTrue([&] { return second() == failed.repository_id(); }, "they changed places");
+  EXPECT_THAT(Retry(failed.id()), IsOk());
+  const pb::Backup building = AwaitState(failed.id(), pb::Backup::BUILDING);
+  EXPECT_EQ(building.repository_id(), failed.repository_id());
+  EXPECT_EQ(building.repository(), 2);
+}
+
+TEST_F(RetryTest, AVmThatMovedOnIsTriedWhereItIsUnlessFilesMayLieWhereItWas) {
+  const pb::Backup clean = Failed("clean");
+  const pb::Backup with_files = Failed("with files", /*files_may_remain=*/true);
+  AddHost("kvm-2", {"web-1"}).FinishAtOnce(false);
+  host("kvm-1").SetPower(VmUuid("web-1"), controller::PowerState::kOff);
+  pb::GetVmRequest request;
+  request.set_id("web-1");
+  AwaitTrue(
+      [&] {
+        const auto vm = Do<pb::Vm>([&](auto* context, auto* answer) {
+          return inventory_->GetVm(context, request, answer);
+        });
+        return vm.ok() && vm->host_id() == "kvm-2";
+      },
+      "it runs on kvm-2");
+  const absl::Status refused = Retry(with_files.id()).status();
+  EXPECT_THAT(refused, AllOf(StatusIs(absl::StatusCode::kFailedPrecondition),
+                             HasReason("FILES_ON_OTHER_HOST")));
+  EXPECT_THAT(std::string(refused.message()),
+              AllOf(HasSubstr("kvm-1"), HasSubstr("kvm-2"), HasSubstr("scrub")));
+  EXPECT_THAT(*Get(with_files.id()), InState(pb::Backup::UNRESOURCED)) << "nothing was changed";
+  EXPECT_THAT(Retry(clean.id()), IsOk());
+  EXPECT_EQ(AwaitState(clean.id(), pb::Backup::BUILDING).host_id(), "kvm-2");
 }
 
 TEST_F(RetryTest, PatternsInANameBecomeTheDayAndTheTime) {
@@ -92,6 +139,15 @@ TEST_F(RetryTest, PatternsInANameBecomeTheDayAndTheTime) {
   const absl::Status taken = Create("web-1", created.name()).status();
   EXPECT_THAT(taken, HasReason("NAME_TAKEN"));
   EXPECT_THAT(std::string(taken.message()), HasSubstr("{date}"));
+  // A rename is a name too.
+  pb::UpdateBackupRequest rename;
+  rename.set_id(created.id());
+  rename.set_name("kept {date}");
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup renamed, Update(rename));
+  EXPECT_THAT(renamed.name(), MatchesRegex("kept [0-9-]{10}"));
+  rename.set_name(std::string(123, 'x') + "{date}");
+  EXPECT_THAT(Update(rename), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_EQ(Get(created.id())->name(), renamed.name());
   EXPECT_THAT(Create("web-1", std::string(123, 'x') + "{date}"),
               StatusIs(absl::StatusCode::kInvalidArgument));
 }

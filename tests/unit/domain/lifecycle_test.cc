@@ -133,6 +133,8 @@ TEST(LifecycleTest, AScrubGoesWhereTheFilesAre) {
   EXPECT_EQ(scrubbing.repository, 1);
   EXPECT_EQ(scrubbing.repository_id, "repo-1");
   EXPECT_EQ(scrubbing.reserved_bytes, 0);
+  // Mounted as the other slot by now.
+  EXPECT_EQ(BeginTask(Scrub(Running()), "t-2", 2, "repo-1", "", 0)->repository, 2);
 }
 
 TEST(LifecycleTest, OnlyWhatWaitsForATaskGetsOne) {
