@@ -102,13 +102,13 @@ absl::Status RestoreDefinition(const MergeContext& context, const VmDescription&
   const absl::Duration until = context.clock.Monotonic() + context.deadline;
   Backoff backoff = NewBackoff(before.uuid);
   for (int tries = 0;;) {
-    const absl::Status status = context.hypervisor.Restore(before, disks);
+    absl::Status status = context.hypervisor.Restore(before, disks);
     if (status.ok() || !MayPass(status, ++tries) || context.clock.Monotonic() >= until) {
       return status;
     }
     if (!context.clock.WaitFor(backoff.Next(), context.stop)) return error::ExecutorStopped();
     for (const OverlayDisk& disk : disks) {
-      if (const absl::Status again = MergeDisk(context, disk); !again.ok()) return again;
+      if (absl::Status again = MergeDisk(context, disk); !again.ok()) return again;
     }
   }
 }

@@ -16,13 +16,13 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -34,7 +34,6 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::vmkeep::test::HasReason;
 using ::vmkeep::test::IsOk;
-using ::vmkeep::test::IsOkAndHolds;
 using ::vmkeep::test::StatusIs;
 
 constexpr char kOtherTask[] = "01990000-0000-7000-8000-000000000001";

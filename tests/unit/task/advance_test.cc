@@ -87,10 +87,10 @@ class Walk {
   void Note(const TaskState& state, const Command& command) {
     if (command.kind == Do::kRunStep)
       done_.push_back(absl::StrCat("run ", Name(state.steps[command.step])));
-    if (command.kind == Do::kCancelRunningStep) done_.push_back("stop");
-    if (command.kind == Do::kThaw) done_.push_back("thaw");
+    if (command.kind == Do::kCancelRunningStep) done_.emplace_back("stop");
+    if (command.kind == Do::kThaw) done_.emplace_back("thaw");
     if (command.kind == Do::kEnd) {
-      done_.push_back("end");
+      done_.emplace_back("end");
       ending_ = command.ending;
     }
   }

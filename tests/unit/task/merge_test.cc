@@ -14,10 +14,8 @@
 namespace vmkeep::executor {
 namespace {
 
-using ::testing::_;
 using ::testing::HasSubstr;
 using ::testing::InSequence;
-using ::testing::NiceMock;
 using ::testing::Return;
 using ::testing::StrictMock;
 using ::vmkeep::test::HasReason;
