@@ -51,12 +51,24 @@ std::string Print(const DomainXml& domain) {
   return text;
 }
 
-// Whether the secret stands where passwords do, and nowhere else: a path or a name may be quoted.
+// Stops where the secret stands in anything but a password.
+class SecretElsewhere final : public pugi::xml_tree_walker {
+ public:
+  bool for_each(pugi::xml_node& node) override {
+    if (absl::StrContains(node.value(), fuzz::kSecret)) return false;
+    for (const pugi::xml_attribute attribute : node.attributes()) {
+      if (absl::string_view(attribute.name()) == "passwd") continue;
+      if (absl::StrContains(attribute.value(), fuzz::kSecret)) return false;
+    }
+    return true;
+  }
+};
+
+// A path or a name may be quoted, and nothing is of what cannot be read.
 bool OnlyInPasswords(absl::string_view xml) {
-  const std::string apart =
-      absl::StrReplaceAll(xml, {{absl::StrCat("passwd='", fuzz::kSecret), ""},
-                                {absl::StrCat("passwd=\"", fuzz::kSecret), ""}});
-  return !absl::StrContains(apart, fuzz::kSecret);
+  pugi::xml_document document;
+  SecretElsewhere walker;
+  return !ParseXml(xml, "domain", document).ok() || document.traverse(walker);
 }
 
 // The errors that come of one input: none of them quotes a password.
@@ -116,6 +128,7 @@ void RequireSnapshotXml(const std::vector<OverlayDisk>& disks) {
 void RequireRestorable(absl::string_view xml, const DomainXml& domain, const DiskChoice& choice,
                        const Errors& errors) {
   std::vector<Hypervisor::RestoreFile> files;
+  files.reserve(choice.disks.size());
   for (const Disk& disk : choice.disks) {
     files.push_back({disk.target, absl::StrCat("disk-", disk.target, ".raw"), "raw"});
   }

@@ -14,10 +14,8 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
 // Ends the process where a property does not hold: the fuzzer keeps the input.
-#define VMKEEP_FUZZ_REQUIRE(condition)                                      \
-  do {                                                                      \
-    if (!(condition)) ::vmkeep::fuzz::Fail(#condition, __FILE__, __LINE__); \
-  } while (false)
+#define VMKEEP_FUZZ_REQUIRE(condition) \
+  ((condition) ? static_cast<void>(0) : ::vmkeep::fuzz::Fail(#condition, __FILE__, __LINE__))
 
 namespace vmkeep::fuzz {
 
