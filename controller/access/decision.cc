@@ -10,7 +10,7 @@ namespace {
 
 struct Entry {
   absl::string_view method;
-  Role role;
+  Role role = Role::kUser;
 };
 
 constexpr std::array kTable = {

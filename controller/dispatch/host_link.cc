@@ -108,7 +108,7 @@ void HostLink::OnHello(absl::StatusOr<ExecutorClient::Hello> hello) {
   context_.inventory.RecordHello(seen, Here(&HostLink::OnHelloRecorded));
 }
 
-void HostLink::OnHelloRecorded(absl::Status status) {
+void HostLink::OnHelloRecorded(const absl::Status& status) {
   if (!status.ok()) return Disconnect(status);
   context_.inventory.RecordSeen(id_);
   client_->GetInventory(Here(&HostLink::OnFirstInventory));
@@ -180,12 +180,12 @@ void HostLink::Acknowledge() {
 }
 
 // A lost acknowledgement is covered by the next one.
-void HostLink::OnAcknowledged(absl::StatusOr<bool> /*answer*/) {
+void HostLink::OnAcknowledged(const absl::StatusOr<bool>& /*answer*/) {
   acknowledging_ = false;
   Acknowledge();
 }
 
-void HostLink::OnStreamEnded(absl::Status status) {
+void HostLink::OnStreamEnded(const absl::Status& status) {
   Disconnect(status.ok() ? absl::UnavailableError("its executor ended the stream") : status);
 }
 
@@ -258,11 +258,12 @@ void HostLink::StartTask(const BackupRecord& record, std::function<void(absl::St
   client_->StartTask(record, std::move(answer));
 }
 
-void HostLink::CancelTask(const TaskRef& task, std::function<void(absl::StatusOr<bool>)> done) {
+void HostLink::CancelTask(const TaskRef& task,
+                          const std::function<void(absl::StatusOr<bool>)>& done) {
   if (!online_) return done(NotConnected());
   // "Not known" is also said of a task that ended and whose end is still to be reported: only one
   // that is not listed either is gone.
-  auto list = [weak = weak_from_this(), task, done](absl::StatusOr<bool> known) {
+  auto list = [weak = weak_from_this(), task, done](const absl::StatusOr<bool>& known) {
     const auto self = weak.lock();
     if (!known.ok() || *known)
       return done(known.ok() ? absl::StatusOr<bool>(false) : known.status());
@@ -278,14 +279,14 @@ void HostLink::CancelTask(const TaskRef& task, std::function<void(absl::StatusOr
 }
 
 void HostLink::InitRepository(int slot, bool allow_plain_directory,
-                              std::function<void(absl::StatusOr<RepositoryRecord>)> done) {
+                              const std::function<void(absl::StatusOr<RepositoryRecord>)>& done) {
   if (!online_) return done(NotConnected());
   auto refresh = [weak = weak_from_this(), done](absl::StatusOr<RepositoryRecord> repository) {
     const auto self = weak.lock();
     if (!repository.ok() || self == nullptr || !self->online_) return done(std::move(repository));
     repository->host_id = self->id_;
     // The refresh under way may have looked before: answered after one that begins now or later.
-    self->after_next_refresh_.push_back([done, repository] { done(repository); });
+    self->after_next_refresh_.emplace_back([done, repository] { done(repository); });
     self->RefreshInventory();
   };
   client_->InitRepository(slot, allow_plain_directory,

@@ -69,10 +69,10 @@ class HostLink : public std::enable_shared_from_this<HostLink> {
   void StartTask(const BackupRecord& record, std::function<void(absl::Status)> done);
   // True: the executor neither runs the task nor has an end of it to report, and never will accept
   // it.
-  void CancelTask(const TaskRef& task, std::function<void(absl::StatusOr<bool>)> done);
+  void CancelTask(const TaskRef& task, const std::function<void(absl::StatusOr<bool>)>& done);
   // Answers after the inventory knows of the repository too.
   void InitRepository(int slot, bool allow_plain_directory,
-                      std::function<void(absl::StatusOr<RepositoryRecord>)> done);
+                      const std::function<void(absl::StatusOr<RepositoryRecord>)>& done);
 
  private:
   template <typename T>
@@ -87,13 +87,13 @@ class HostLink : public std::enable_shared_from_this<HostLink> {
   void After(absl::Duration delay, void (HostLink::*next)());
 
   void OnHello(absl::StatusOr<ExecutorClient::Hello> hello);
-  void OnHelloRecorded(absl::Status status);
+  void OnHelloRecorded(const absl::Status& status);
   void OnFirstInventory(absl::StatusOr<HostInventory> inventory);
   void OnTasks(absl::StatusOr<std::vector<KnownTask>> tasks);
   void OnBatch(std::vector<ExecutorEvent> events);
-  void OnStreamEnded(absl::Status status);
+  void OnStreamEnded(const absl::Status& status);
   void OnRecorded(absl::StatusOr<int64_t> sequence);
-  void OnAcknowledged(absl::StatusOr<bool> answer);
+  void OnAcknowledged(const absl::StatusOr<bool>& answer);
   void OnInventory(absl::StatusOr<HostInventory> inventory);
 
   void RecordNext();

@@ -152,7 +152,7 @@ void Inventory::UpdateHost(HostId id, HostChange change,
       });
 }
 
-void Inventory::DeleteHost(HostId id, std::function<void(absl::Status)> done) {
+void Inventory::DeleteHost(const HostId& id, std::function<void(absl::Status)> done) {
   store_.Commit(
       [id](StoreTransaction& transaction) -> absl::StatusOr<Records> {
         VMKEEP_RETURN_IF_ERROR(CheckUnused(transaction, id));
@@ -165,7 +165,8 @@ void Inventory::DeleteHost(HostId id, std::function<void(absl::Status)> done) {
       });
 }
 
-void Inventory::RegisterVm(VmRegistration registration, std::function<void(absl::Status)> done) {
+void Inventory::RegisterVm(const VmRegistration& registration,
+                           std::function<void(absl::Status)> done) {
   store_.Commit(
       [registration, memory = memory_](StoreTransaction& transaction) -> absl::StatusOr<Records> {
         VMKEEP_ASSIGN_OR_RETURN(const auto known, transaction.ListVmRegistrations());

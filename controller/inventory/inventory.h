@@ -62,10 +62,10 @@ class Inventory {
   };
   void UpdateHost(HostId id, HostChange change, std::function<void(absl::StatusOr<HostView>)> done);
   // HOST_NOT_FOUND; HOST_IN_USE while a backup that is not CLOSED names it.
-  void DeleteHost(HostId id, std::function<void(absl::Status)> done);
+  void DeleteHost(const HostId& id, std::function<void(absl::Status)> done);
   // Repeating it changes nothing. VM_REGISTERED; VM_ID_IS_A_NAME. A VM that gets such a name later
   // is found by its UUID.
-  void RegisterVm(VmRegistration registration, std::function<void(absl::Status)> done);
+  void RegisterVm(const VmRegistration& registration, std::function<void(absl::Status)> done);
   // Its executor spoke. In memory at once; durable at most every few minutes and when it goes
   // offline, so that after a crash it is older by that much at most.
   void RecordSeen(const HostId& id);

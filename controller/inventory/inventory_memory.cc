@@ -90,7 +90,7 @@ void InventoryMemory::RemoveHost(const HostId& id) {
   Changed();
 }
 
-void InventoryMemory::AddVmRegistration(VmRegistration registration) {
+void InventoryMemory::AddVmRegistration(const VmRegistration& registration) {
   MutexLock lock(&mu_);
   uuid_of_[{registration.project, registration.id}] = registration.uuid;
   registered_as_[{registration.project, registration.uuid}] = registration.id;

@@ -35,7 +35,7 @@ class InventoryMemory {
   // The record as it was committed.
   HostView SetHost(const HostRecord& record) ABSL_LOCKS_EXCLUDED(mu_);
   void RemoveHost(const HostId& id) ABSL_LOCKS_EXCLUDED(mu_);
-  void AddVmRegistration(VmRegistration registration) ABSL_LOCKS_EXCLUDED(mu_);
+  void AddVmRegistration(const VmRegistration& registration) ABSL_LOCKS_EXCLUDED(mu_);
   // True when exactly this answered before.
   bool Knows(const HostRecord& seen) const ABSL_LOCKS_EXCLUDED(mu_);
   // Which executor answered the host's last Hello and was refused; empty when none was.

@@ -3,6 +3,7 @@
 #include "common/backoff.h"
 #include "common/error.h"
 #include "common/log.h"
+#include "common/utf8.h"
 #include "executor/task/backup_manifest.h"
 #include "executor/task/errors.h"
 
@@ -32,7 +33,7 @@ v1::TaskEnded::Outcome ToProto(Outcome outcome) {
   ::vmkeep::v1::Failure failure;
   const std::string reason = ErrorReason(state.failure);
   failure.set_reason(reason.empty() ? absl::StatusCodeToString(state.failure.code()) : reason);
-  failure.set_message(std::string(state.failure.message()));
+  failure.set_message(ToUtf8(state.failure.message()));
   failure.set_phase(std::string(state.failed_in ? RuleOf(*state.failed_in).phase : "QUEUED"));
   failure.set_retryable(error::IsPassing(state.failure));
   *failure.mutable_time() = ToTimestamp(now);

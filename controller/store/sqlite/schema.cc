@@ -156,8 +156,8 @@ ALTER TABLE host ADD COLUMN last_seen INTEGER;
 }  // namespace
 
 const sqlite::Migrations& StoreMigrations() {
-  static const sqlite::Migrations migrations = {kVersion1, kVersion2, kVersion3};
-  return migrations;
+  static const sqlite::Migrations kMigrations = {kVersion1, kVersion2, kVersion3};
+  return kMigrations;
 }
 
 }  // namespace vmkeep::controller

@@ -41,6 +41,7 @@ absl::Status SqliteTransaction::Undo() {
 
 std::vector<BackupRecord> SqliteTransaction::TakePut() {
   std::vector<BackupRecord> records;
+  records.reserve(put_.size());
   for (auto& [id, record] : put_) records.push_back(std::move(record));
   put_.clear();
   std::sort(records.begin(), records.end(),

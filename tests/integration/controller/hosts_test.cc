@@ -323,6 +323,7 @@ TEST_F(HostsTest, AStreamWithoutASignOfLifeIsDead) {
 
 TEST_F(HostsTest, VmsComeInPagesWithTheBackupThatIsUnderWay) {
   std::vector<std::string> names;
+  names.reserve(7);
   for (int i = 0; i < 7; ++i) names.push_back(absl::StrCat("vm-", i));
   AddHost("kvm-1", names).FinishAtOnce(false);
   AddHost("kvm-2", {"other"});

@@ -56,7 +56,6 @@ TEST_F(InventoryTest, AvailabilityLivesInMemory) {
   EXPECT_EQ(inventory_->GetHost("kvm-1")->availability, Availability::kUnknown);
 }
 
-// Red when every sign of life is written, when none is, and when a host that goes offline is not.
 TEST_F(InventoryTest, WhenAHostLastSpokeIsKnownAtOnceAndWrittenNowAndThen) {
   ASSERT_THAT(Register("kvm-1", "unix:/run/a"), IsOk());
   EXPECT_EQ(inventory_->GetHost("kvm-1")->record.last_seen, std::nullopt);

@@ -156,6 +156,18 @@ TEST_F(JournalTest, StateComesBackAsItWasSaved) {
   EXPECT_EQ(tasks[0].state.failure, state.failure);
 }
 
+TEST_F(JournalTest, FailureThatIsNoUtf8ComesBackAsAFailure) {
+  const TaskRecord record = Accepted(1);
+  TaskState state = NewTask(record.kind);
+  state.failure = absl::DataLossError("bad \xff file");
+  ASSERT_THAT(journal_->Save(record.task, state, {}), IsOk());
+  Reopen();
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const auto tasks, journal_->Unfinished());
+  ASSERT_THAT(tasks, SizeIs(1));
+  EXPECT_THAT(tasks[0].state.failure,
+              test::StatusIs(absl::StatusCode::kDataLoss, ::testing::Eq("bad ? file")));
+}
+
 TEST_F(JournalTest, WhatMergingAndPublishingNeedComesBack) {
   const TaskRecord record = Accepted(1);
   VmDescription vm{.uuid = kVm,

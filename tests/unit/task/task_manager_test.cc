@@ -232,6 +232,14 @@ TEST_F(TaskManagerTest, PublishWithoutAClearAnswerIsAskedAgain) {
   EXPECT_EQ(asked, 2);
 }
 
+// Or the event of the end could not be read back, and the controller would never hear of it.
+TEST_F(TaskManagerTest, FailureThatIsNoUtf8IsTold) {
+  worker_.on_copy = [](const std::stop_token&) { return absl::DataLossError("bad \xff\xfe file"); };
+  const v1::TaskEnded ended = End(Started());
+  EXPECT_EQ(ended.outcome(), v1::TaskEnded::FAILED);
+  EXPECT_EQ(ended.failure().message(), "bad ?? file");
+}
+
 TEST_F(TaskManagerTest, PublishThatFailsLeavesNothingBehindPublishedOrNot) {
   worker_.on_publish = [] {
     return MakeError(absl::StatusCode::kResourceExhausted, "REPOSITORY_FULL", "full");

@@ -26,9 +26,9 @@
 // open task and none for what is settled. In the end, when all hosts are back and all work is done,
 // what the records say is what lies in the repositories, and nothing else lies there.
 //
-// Seen red, each by one changed line of the product: without the check of the name in a rename,
-// with files forgotten by a later try, with a page that begins with the last of the one before in
-// SQL, and with a settled record that keeps its reservation.
+// Seen red, each by one changed line of the product: with files forgotten by a later try, with a
+// page that begins with the last of the one before in SQL, and with a settled record that keeps its
+// reservation.
 namespace vmkeep::controller::test {
 namespace {
 
