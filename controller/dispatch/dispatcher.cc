@@ -63,10 +63,10 @@ void Dispatcher::StartTask(const BackupRecord& record, std::function<void(absl::
 }
 
 void Dispatcher::CancelTask(const HostId& host, const TaskRef& task,
-                            std::function<void(absl::StatusOr<bool>)> done) {
+                            const std::function<void(absl::StatusOr<bool>)>& done) {
   HostLink* link = Find(host);
   if (link == nullptr) return done(error::HostUnreachable(host, "it is not registered"));
-  link->CancelTask(task, std::move(done));
+  link->CancelTask(task, done);
 }
 
 void Dispatcher::InitRepository(const HostId& host, int slot, bool allow_plain_directory,

@@ -24,7 +24,7 @@ class Dispatcher {
 
   void StartTask(const BackupRecord& record, std::function<void(absl::Status)> done);
   void CancelTask(const HostId& host, const TaskRef& task,
-                  std::function<void(absl::StatusOr<bool>)> done);
+                  const std::function<void(absl::StatusOr<bool>)>& done);
   // Thread-safe. Always answers: UNAVAILABLE when the loop stops before the executor answers.
   void InitRepository(const HostId& host, int slot, bool allow_plain_directory,
                       std::function<void(absl::StatusOr<RepositoryRecord>)> done);

@@ -254,7 +254,7 @@ absl::Status HostLink::NotConnected() const { return error::HostUnreachable(id_,
 void HostLink::StartTask(const BackupRecord& record, std::function<void(absl::Status)> done) {
   if (!online_) return done(NotConnected());
   auto answer = There<absl::StatusOr<bool>>(
-      [done = std::move(done)](absl::StatusOr<bool> known) { done(known.status()); });
+      [done = std::move(done)](const absl::StatusOr<bool>& known) { done(known.status()); });
   client_->StartTask(record, std::move(answer));
 }
 

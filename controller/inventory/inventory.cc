@@ -84,9 +84,10 @@ absl::Status Inventory::Load() {
     VMKEEP_ASSIGN_OR_RETURN(const std::vector<VmRecord> vms, view.ListVms());
     VMKEEP_ASSIGN_OR_RETURN(const std::vector<RepositoryRecord> repositories,
                             view.ListRepositories());
-    VMKEEP_ASSIGN_OR_RETURN(std::vector<VmRegistration> registrations, view.ListVmRegistrations());
+    VMKEEP_ASSIGN_OR_RETURN(const std::vector<VmRegistration> registrations,
+                            view.ListVmRegistrations());
     memory_->Load(std::move(hosts), vms, repositories);
-    for (VmRegistration& it : registrations) memory_->AddVmRegistration(std::move(it));
+    for (const VmRegistration& it : registrations) memory_->AddVmRegistration(it);
     return absl::OkStatus();
   });
 }

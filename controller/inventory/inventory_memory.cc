@@ -207,6 +207,7 @@ std::optional<HostView> InventoryMemory::GetHost(absl::string_view id) const {
 std::vector<HostView> InventoryMemory::ListHosts() const {
   std::vector<HostView> hosts;
   MutexLock lock(&mu_);
+  hosts.reserve(hosts_.size());
   for (const auto& [id, host] : hosts_) hosts.push_back(host);
   return hosts;
 }

@@ -11,6 +11,7 @@ namespace {
 
 std::vector<HostId> HostsOf(const std::map<HostId, VmRecord>& on_hosts) {
   std::vector<HostId> hosts;
+  hosts.reserve(on_hosts.size());
   for (const auto& [host, vm] : on_hosts) hosts.push_back(host);
   return hosts;
 }

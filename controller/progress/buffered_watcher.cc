@@ -73,7 +73,7 @@ std::optional<BufferedWatcher::Taken> BufferedWatcher::Take() {
     taken_to_ = record->revision;
     // A resume does not know what was told before: it tells of everything that may have left the
     // filter.
-    if (!interest_.Wants(*record) && !(resumed_ && !snapshot_told_)) continue;
+    if (!interest_.Wants(*record) && (!resumed_ || snapshot_told_)) continue;
     interest_.Tell(*record);
     return Taken{record, false, Position()};
   }

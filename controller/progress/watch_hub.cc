@@ -78,6 +78,7 @@ void Fan::Hold(Watchers& held) {
 
 void Fan::Changed(const std::vector<BackupRecord>& records) {
   std::vector<SharedRecord> shared;
+  shared.reserve(records.size());
   for (const BackupRecord& record : records)
     shared.push_back(std::make_shared<const BackupRecord>(record));
   Watchers held;

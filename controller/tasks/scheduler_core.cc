@@ -9,7 +9,7 @@
 
 namespace vmkeep::controller {
 std::vector<SchedulerCommand> SchedulerCore::Step(absl::Duration now,
-                                                  std::vector<SchedulerEvent> events) {
+                                                  const std::vector<SchedulerEvent>& events) {
   now_ = now;
   commands_.clear();
   for (const SchedulerEvent& event : events) {

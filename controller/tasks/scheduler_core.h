@@ -143,7 +143,7 @@ class SchedulerCore {
   explicit SchedulerCore(const SchedulerOptions& options) : options_(options) {}
 
   // `now` is monotonic. One pass over the queue for the whole batch.
-  std::vector<SchedulerCommand> Step(absl::Duration now, std::vector<SchedulerEvent> events);
+  std::vector<SchedulerCommand> Step(absl::Duration now, const std::vector<SchedulerEvent>& events);
 
   // For checkers and tests.
   size_t open_records() const { return entries_.size(); }

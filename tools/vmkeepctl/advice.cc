@@ -45,6 +45,9 @@ constexpr std::array kAdvice = {
     Advice{"BAD_LINE", kVersions},
     Advice{"BAD_MESSAGE", kBug},
     Advice{"BAD_REPORT", kBug},
+    Advice{"BASE_NOT_FLUSHED",
+           "Look at the storage below the file that the message names, then check the guest's file "
+           "systems. The executor keeps the overlays; remove them when the guest is well."},
     Advice{"CANCELLED",
            "Somebody stopped it. Ask whoever scrubbed it or stopped the host's executor before you "
            "try again."},

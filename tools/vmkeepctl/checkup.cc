@@ -129,7 +129,9 @@ Check CheckHost(const v1::Host& host, absl::string_view our_version) {
   Check check{
       Level::kOk, StrCat("host ", OrDash(host.id())),
       StrCat(v1::Host::Availability_Name(host.availability()), ", ", OrDash(host.hypervisor()),
-             host.simulated() ? " (simulated)" : "", ", version ", OrDash(host.version())),
+             host.simulated() ? " (simulated)" : "",
+             host.availability() == v1::Host::ONLINE && host.message().empty() ? " answers" : "",
+             ", version ", OrDash(host.version())),
       ""};
   if (host.availability() != v1::Host::ONLINE) {
     check.level = Level::kFail;
@@ -147,8 +149,6 @@ Check CheckHost(const v1::Host& host, absl::string_view our_version) {
         check, Level::kFail,
         "see that the hypervisor's service runs there (\"systemctl status libvirtd\"): until it "
         "answers, no backup can be taken or merged");
-  } else {
-    absl::StrAppend(&check.message, ", its hypervisor answers");
   }
   if (host.version() != our_version) {
     absl::StrAppend(&check.message, ", this vmkeepctl is ", our_version);

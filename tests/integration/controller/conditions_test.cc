@@ -82,6 +82,7 @@ TEST_F(ConditionsTest, AnOverlayThatNobodyMergesIsAConditionOfItsBackup) {
   AwaitTrue([&] { return vm_now().has_overlay(); }, "the overlay is known");
   EXPECT_THAT(Get(created.id())->conditions(), IsEmpty());
 
+  AwaitTrue([&] { return host("kvm-1").accepted() == 1; }, "accepted");
   controller::TaskEnded ended;
   ended.outcome = controller::Outcome::kFailed;
   ended.snapshot_taken = true;

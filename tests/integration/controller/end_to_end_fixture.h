@@ -139,9 +139,11 @@ class EndToEndTest : public ::testing::Test {
   pb::Backup AwaitState(const std::string& id, pb::Backup::State state) {
     return Await(id, [&](const pb::Backup& backup) { return backup.state() == state; });
   }
+  // A gated copy is under way, and the snapshot before it is recorded: nothing more is written of
+  // the backup before its gate is opened.
   pb::Backup AwaitCopying(const std::string& id) {
     return Await(id, [](const pb::Backup& backup) {
-      return backup.progress().phase() == pb::Progress::COPYING;
+      return backup.progress().phase() == pb::Progress::COPYING && backup.has_time_valid();
     });
   }
 

@@ -10,7 +10,9 @@
 namespace vmkeep::ctl {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 const absl::Time kNow = absl::FromUnixSeconds(1'764'000'000);
 
@@ -58,7 +60,9 @@ TEST(CheckupTest, Hosts) {
     return CheckHost(Parse<v1::Host>(absl::StrCat("id: 'kvm-1' hypervisor: 'libvirt' ", text)),
                      "1.0");
   };
-  EXPECT_EQ(check("availability: ONLINE version: '1.0'").level, Level::kOk);
+  const Check well = check("availability: ONLINE version: '1.0'");
+  EXPECT_EQ(well.level, Level::kOk);
+  EXPECT_EQ(well.message, "ONLINE, libvirt answers, version 1.0");
   const Check older = check("availability: ONLINE version: '0.9'");
   EXPECT_EQ(older.level, Level::kWarn);
   EXPECT_THAT(older.message, HasSubstr("version 0.9, this vmkeepctl is 1.0"));
@@ -68,7 +72,8 @@ TEST(CheckupTest, Hosts) {
   const Check deaf =
       check("availability: ONLINE version: '1.0' message: 'its VMs cannot be listed'");
   EXPECT_EQ(deaf.level, Level::kFail);
-  EXPECT_THAT(deaf.message, HasSubstr("its VMs cannot be listed"));
+  EXPECT_THAT(deaf.message,
+              AllOf(HasSubstr("its VMs cannot be listed"), Not(HasSubstr("answers"))));
   EXPECT_THAT(deaf.remedy, HasSubstr("libvirtd"));
   const Check refused = check("availability: REFUSED version: '1.0' message: 'another\\nexecutor'");
   EXPECT_EQ(refused.level, Level::kFail);

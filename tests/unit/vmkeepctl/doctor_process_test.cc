@@ -64,7 +64,8 @@ TEST_F(DoctorTest, AllIsWell) {
   EXPECT_THAT(
       result.out,
       AllOf(StartsWith(absl::StrCat("ok    controller: answers at ", controller_.address(), "\n")),
-            HasSubstr(absl::StrCat("ok    host kvm-2: ONLINE, libvirt, version ", kVersion, "\n")),
+            HasSubstr(absl::StrCat("ok    host kvm-2: ONLINE, libvirt answers, version ", kVersion,
+                                   "\n")),
             HasSubstr("ok    repository 1 of host kvm-1 (/mnt/backup-p): HEALTHY, 50% of 100 GiB"),
             HasSubstr("ok    vms: 1 without"), HasSubstr("ok    backups: 0 under way"),
             HasSubstr("ok    clock: ours and the controller's agree\n"),
