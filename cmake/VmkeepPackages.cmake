@@ -11,8 +11,11 @@ find_package(SQLiteCpp CONFIG REQUIRED)
 find_package(pugixml CONFIG REQUIRED)
 find_package(CLI11 CONFIG REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(prometheus-cpp CONFIG REQUIRED)  # the core only: see docs/adr/0045
 find_package(GTest CONFIG REQUIRED)
 pkg_check_modules(libvirt REQUIRED IMPORTED_TARGET libvirt)
+pkg_check_modules(libnbd REQUIRED IMPORTED_TARGET libnbd)
+pkg_check_modules(cpp-httplib REQUIRED IMPORTED_TARGET cpp-httplib)
 
 find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
 # google/api and google/rpc protos: Debian package golang-github-gogo-googleapis-dev.

@@ -1,5 +1,7 @@
 #include "common/error.h"
 
+#include "common/utf8.h"
+
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -32,11 +34,11 @@ google::rpc::ErrorInfo GetErrorInfo(const absl::Status& status) {
 
 absl::Status MakeError(absl::StatusCode code, absl::string_view reason, absl::string_view message,
                        const ErrorMetadata& metadata) {
-  absl::Status status(code, message);
+  absl::Status status(code, ToUtf8(message));
   google::rpc::ErrorInfo info;
   info.set_reason(std::string(reason));
   info.set_domain(std::string(kDomain));
-  for (const auto& [key, value] : metadata) (*info.mutable_metadata())[key] = value;
+  for (const auto& [key, value] : metadata) (*info.mutable_metadata())[key] = ToUtf8(value);
   SetDetail(status, info);
   return status;
 }
@@ -45,8 +47,8 @@ absl::Status InvalidArgument(const std::vector<FieldViolation>& violations) {
   google::rpc::BadRequest bad;
   for (const FieldViolation& violation : violations) {
     auto* added = bad.add_field_violations();
-    added->set_field(violation.field);
-    added->set_description(violation.description);
+    added->set_field(ToUtf8(violation.field));
+    added->set_description(ToUtf8(violation.description));
   }
   absl::Status status =
       MakeError(absl::StatusCode::kInvalidArgument, "INVALID_ARGUMENT",
@@ -71,7 +73,7 @@ absl::Status WithRetryAfter(absl::Status status, absl::Duration delay) {
 absl::Status WithResource(absl::Status status, absl::string_view type, absl::string_view name) {
   google::rpc::ResourceInfo resource;
   resource.set_resource_type(std::string(type));
-  resource.set_resource_name(std::string(name));
+  resource.set_resource_name(ToUtf8(name));
   SetDetail(status, resource);
   return status;
 }
@@ -81,8 +83,8 @@ absl::Status WithPrecondition(absl::Status status, absl::string_view type,
   google::rpc::PreconditionFailure failure;
   auto* violation = failure.add_violations();
   violation->set_type(std::string(type));
-  violation->set_subject(std::string(subject));
-  violation->set_description(std::string(description));
+  violation->set_subject(ToUtf8(subject));
+  violation->set_description(ToUtf8(description));
   SetDetail(status, failure);
   return status;
 }

@@ -12,7 +12,7 @@
 
 // Typed errors: an absl::Status whose payloads are the google.rpc detail messages that clients of
 // gRPC know. Each folder names its errors once, in its own errors.h, and builds them here;
-// common/grpc_status.h takes them to the wire and back.
+// common/grpc_status.h takes them to the wire and back. Texts may be any bytes (ToUtf8()).
 namespace vmkeep {
 
 using ErrorMetadata = std::map<std::string, std::string>;

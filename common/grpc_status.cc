@@ -1,5 +1,7 @@
 #include "common/grpc_status.h"
 
+#include "common/utf8.h"
+
 #include "absl/strings/cord.h"
 #include "absl/strings/match.h"
 #include "google/rpc/status.pb.h"
@@ -36,7 +38,7 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
 
   google::rpc::Status wire;
   wire.set_code(static_cast<int>(status.code()));
-  wire.set_message(CutMessage(status.message()));
+  wire.set_message(CutMessage(ToUtf8(status.message())));
   for (const auto& [url, value] : payloads) {
     auto* detail = wire.add_details();
     detail->set_type_url(url);

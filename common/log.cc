@@ -5,7 +5,9 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <functional>
 #include <memory>
+#include <set>
 
 namespace vmkeep::log {
 namespace {
@@ -31,16 +33,43 @@ std::string Quote(absl::string_view value) {
   return plain ? std::string(value) : absl::StrCat("\"", absl::Utf8SafeCEscape(value), "\"");
 }
 
+// The innermost scope of this thread.
+const Scope*& Innermost() {
+  thread_local const Scope* innermost = nullptr;
+  return innermost;
+}
+
+std::vector<std::pair<std::string, std::string>> Kept(Fields fields) {
+  std::vector<std::pair<std::string, std::string>> kept;
+  for (const Field& field : fields) kept.emplace_back(field.key, field.value);
+  return kept;
+}
+
+// What the line does not name itself, the innermost scope's first.
+void AppendScopes(Fields named, std::string& line) {
+  std::set<std::string, std::less<>> keys;
+  for (const Field& field : named) keys.emplace(field.key);
+  for (const Scope* scope = Innermost(); scope != nullptr; scope = scope->outer()) {
+    for (const auto& [key, value] : scope->fields()) {
+      if (keys.insert(key).second) absl::StrAppend(&line, " ", key, "=", Quote(value));
+    }
+  }
+}
+
 void Write(Level level, absl::string_view event, Fields fields) {
   const spdlog::level::level_enum at = ToSpdlog(level);
   spdlog::logger* logger = spdlog::default_logger_raw();
   if (!logger->should_log(at)) return;
   std::string line(event);
   for (const Field& field : fields) absl::StrAppend(&line, " ", field.key, "=", Quote(field.value));
+  AppendScopes(fields, line);
   logger->log(at, spdlog::string_view_t(line.data(), line.size()));
 }
 
 }  // namespace
+
+Scope::Scope(Fields fields) : fields_(Kept(fields)), outer_(std::exchange(Innermost(), this)) {}
+Scope::~Scope() { Innermost() = outer_; }
 
 void Init(absl::string_view program, Level level) {
   auto logger = std::make_shared<spdlog::logger>(std::string(program),

@@ -7,6 +7,7 @@
 #include <initializer_list>
 #include <string>
 #include <utility>
+#include <vector>
 
 // One line per fact, "key=value", to stderr: time, level, event, fields. Every line about a job has
 // backup= and host=. An error is logged once, where it is handled. Never a secret: domain XML is
@@ -21,6 +22,24 @@ struct Field {
 using Fields = std::initializer_list<Field>;
 
 enum class Level { kDebug, kInfo, kWarning, kError };
+
+// While it lives, every line of this thread has these fields too, unless the line names them
+// itself: a job's backup= and host= reach the code below that knows of neither. Scopes nest. Stays
+// on its thread.
+class Scope {
+ public:
+  Scope(Fields fields);
+  ~Scope();
+  Scope(const Scope&) = delete;
+  Scope& operator=(const Scope&) = delete;
+
+  const std::vector<std::pair<std::string, std::string>>& fields() const { return fields_; }
+  const Scope* outer() const { return outer_; }  // null: it is the outermost
+
+ private:
+  const std::vector<std::pair<std::string, std::string>> fields_;
+  const Scope* const outer_;
+};
 
 // Sets what is written from now on; `program` starts each line.
 void Init(absl::string_view program, Level level);

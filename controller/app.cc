@@ -2,9 +2,12 @@
 
 #include "common/error.h"
 #include "common/log.h"
+#include "common/metrics/grpc_calls.h"
 #include "common/status_macros.h"
 #include "common/version.h"
 #include "controller/dispatch/grpc_executor_client.h"
+#include "controller/domain/states.h"
+#include "controller/metrics/families.h"
 #include "controller/store/sqlite/sqlite_backup_store.h"
 
 #include "absl/strings/str_cat.h"
@@ -42,6 +45,17 @@ absl::Status MakeStateDir(const std::string& path) {
                    absl::StrCat("cannot make the state folder ", path, ": ", error.message()));
 }
 
+// Every durable change of a record: its story, by its id.
+void LogRecord(const BackupRecord& record) {
+  log::Info("backup_recorded", {{"backup", record.id},
+                                {"host", record.host_id},
+                                {"vm", record.vm_uuid},
+                                {"state", StateName(record.state)},
+                                {"epoch", record.epoch},
+                                {"reason", record.failure ? record.failure->reason : ""},
+                                {"revision", record.revision}});
+}
+
 }  // namespace
 
 App::Parts App::RealParts(const Options& options) {
@@ -57,8 +71,14 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(const Options& options, Parts pa
   VMKEEP_ASSIGN_OR_RETURN(
       auto store,
       SqliteBackupStore::Open(absl::StrCat(options.state_dir, "/controller.db"), parts.clock));
+  SqliteBackupStore& sqlite = *store;
   std::unique_ptr<App> app(new App(options, std::move(parts), std::move(store)));
+  sqlite.SetCommitMeter([app = app.get()](bool ok, size_t mutations, absl::Duration took) {
+    app->metrics_.Observe(family::StoreCommitSeconds(), {{"result", ok ? "ok" : "failed"}}, took);
+    app->metrics_.Observe(family::StoreCommitMutations(), {}, static_cast<double>(mutations));
+  });
   VMKEEP_RETURN_IF_ERROR(app->TakeUp());
+  VMKEEP_RETURN_IF_ERROR(app->ServeMetrics());
   VMKEEP_RETURN_IF_ERROR(app->Serve());
   return app;
 }
@@ -93,7 +113,8 @@ App::App(const Options& options, Parts parts, std::unique_ptr<BackupStore> store
                                 std::function<void(absl::StatusOr<RepositoryRecord>)> done) {
                            dispatcher_.InitRepository(host, slot, allow_plain_directory,
                                                       std::move(done));
-                         }) {}
+                         }),
+      state_metrics_(*store_, inventory_, live_, clock_) {}
 
 App::~App() { Stop(); }
 
@@ -101,10 +122,13 @@ App::~App() { Stop(); }
 // all it runs.
 absl::Status App::TakeUp() {
   store_->SetObserver([this](const std::vector<BackupRecord>& records) {
+    for (const BackupRecord& record : records) LogRecord(record);
     hub_->PublishCommitted(records);
     scheduler_.OnCommitted(records);
   });
-  live_.OnChange([this](const BackupId& id) { hub_->PublishLive(id); });
+  live_.OnChange([this](const BackupId& id, LiveState::About about) {
+    about == LiveState::About::kVm ? hub_->PublishVm(id) : hub_->PublishLive(id);
+  });
   dispatcher_.SetHooks(scheduler_.LinkHooks());
   VMKEEP_RETURN_IF_ERROR(scheduler_.Start(*store_));
   inventory_.OnChange([this] {
@@ -130,6 +154,7 @@ absl::Status App::Serve() {
   builder.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   builder.RegisterService(&backup_service_);
   builder.RegisterService(&inventory_service_);
+  metrics::MeasureCalls(builder, metrics_);
   server_ = builder.BuildAndStart();
   for (size_t i = 0; i < options_.listen.size(); ++i) {
     if (server_ != nullptr && ports_[i] != 0) continue;
@@ -143,8 +168,21 @@ absl::Status App::Serve() {
   return absl::OkStatus();
 }
 
+absl::Status App::ServeMetrics() {
+  if (options_.metrics_listen.empty()) return absl::OkStatus();
+  metrics_.AddSource([this](metrics::Gauges& gauges) { state_metrics_.Collect(gauges); });
+  VMKEEP_ASSIGN_OR_RETURN(
+      metrics_server_,
+      metrics::HttpServer::Start(options_.metrics_listen, [this] { return metrics_.Text(); }));
+  log::Info("metrics_serving",
+            {{"listen", options_.metrics_listen}, {"port", metrics_server_->port()}});
+  return absl::OkStatus();
+}
+
 void App::Stop() {
   if (std::exchange(stopped_, true)) return;
+  metrics_server_.reset();  // before what it looks at
+  metrics_.Close();
   if (server_ != nullptr) server_->GetHealthCheckService()->SetServingStatus(false);
   gate_.Drain();
   hub_->Close();
@@ -158,6 +196,7 @@ void App::Stop() {
     server_->Wait();
     server_.reset();
   }
+  inventory_.FlushSeen();
   // Finishes what it was asked for, and that still tells the scheduler and the hub: they go with
   // this object, later.
   store_.reset();

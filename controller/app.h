@@ -2,10 +2,13 @@
 #define VMKEEP_CONTROLLER_APP_H_
 
 #include "common/clock.h"
+#include "common/metrics/http_server.h"
+#include "common/metrics/registry.h"
 #include "controller/dispatch/dispatcher.h"
 #include "controller/dispatch/executor_client.h"
 #include "controller/dispatch/loop.h"
 #include "controller/inventory/inventory.h"
+#include "controller/metrics/controller_metrics.h"
 #include "controller/options.h"
 #include "controller/progress/live_state.h"
 #include "controller/progress/recorder.h"
@@ -53,15 +56,20 @@ class App {
   const std::vector<int>& ports() const {
     return ports_;
   }  // as bound, one per listener; 1 for a unix socket
+  int metrics_port() const {
+    return metrics_server_ == nullptr ? 0 : metrics_server_->port();
+  }  // 0: no metrics
   grpc::Server& server() { return *server_; }
 
  private:
   App(const Options& options, Parts parts, std::unique_ptr<BackupStore> store);
   absl::Status TakeUp();
   absl::Status Serve();
+  absl::Status ServeMetrics();
 
   const Options options_;
   Clock& clock_;
+  metrics::Registry metrics_;
   std::unique_ptr<BackupStore> store_;
   const std::shared_ptr<Loop> loop_;
   Inventory inventory_;
@@ -73,6 +81,8 @@ class App {
   Gate gate_;
   BackupService backup_service_;
   InventoryService inventory_service_;
+  const ControllerMetrics state_metrics_;
+  std::unique_ptr<metrics::HttpServer> metrics_server_;
   std::vector<int> ports_;
   std::unique_ptr<grpc::Server> server_;
   bool stopped_ = false;

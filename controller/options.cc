@@ -24,6 +24,8 @@ ABSL_FLAG(std::vector<std::string>, operators, {},
           "common names of client certificates that may register hosts and initialise "
           "repositories, comma-separated; "
           "local callers always may");
+ABSL_FLAG(std::string, metrics_listen, "",
+          "where Prometheus scrapes /metrics over HTTP: a loopback host:port; empty: nowhere");
 ABSL_FLAG(std::string, log_level, "info", "debug, info, warning or error");
 
 namespace vmkeep::controller {
@@ -48,6 +50,7 @@ absl::StatusOr<Options> OptionsFromFlags() {
   options.state_dir = absl::GetFlag(FLAGS_state_dir);
   options.tasks_per_host = absl::GetFlag(FLAGS_tasks_per_host);
   options.tasks_per_repository = absl::GetFlag(FLAGS_tasks_per_repository);
+  options.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
   const std::vector<std::string> operators = absl::GetFlag(FLAGS_operators);
   options.operators = {operators.begin(), operators.end()};
 

@@ -22,7 +22,8 @@ struct Options {
   int tasks_per_host = 2;
   int tasks_per_repository = 4;
   std::set<std::string>
-      operators;  // common names that may register hosts and initialise repositories
+      operators;               // common names that may register hosts and initialise repositories
+  std::string metrics_listen;  // empty: no metrics
   log::Level log_level = log::Level::kInfo;
 
   // Not flags: what tests make shorter.

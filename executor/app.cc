@@ -3,10 +3,12 @@
 #include "common/channel.h"
 #include "common/error.h"
 #include "common/log.h"
+#include "common/metrics/grpc_calls.h"
 #include "common/status_macros.h"
 #include "executor/hypervisor/libvirt/libvirt_hypervisor.h"
 #include "executor/hypervisor/sim/sim_hypervisor.h"
 #include "executor/hypervisor/sim/sim_setup.h"
+#include "executor/metrics/families.h"
 #include "executor/task/late_hypervisor.h"
 
 #include "absl/memory/memory.h"
@@ -46,11 +48,17 @@ absl::StatusOr<std::unique_ptr<Hypervisor>> OpenSim(const Options& options) {
   return std::make_unique<SimHypervisor>(options.sim_dir);
 }
 
-absl::StatusOr<std::unique_ptr<Hypervisor>> OpenHypervisor(const Options& options) {
+absl::StatusOr<std::unique_ptr<Hypervisor>> OpenHypervisor(const Options& options,
+                                                           metrics::Registry& metrics) {
   if (options.hypervisor == "sim") return OpenSim(options);
   return std::make_unique<LateHypervisor>(
       "libvirt", /*simulated=*/false, RealClock(),
-      [uri = options.libvirt_uri] { return LibvirtHypervisor::Open({.uri = uri}); });
+      [uri = options.libvirt_uri, allowed = options.apparmor_allowed, &metrics] {
+        return LibvirtHypervisor::Open(
+            {.uri = uri,
+             .on_connected = [&metrics] { metrics.Count(family::kHypervisorConnections, {}); },
+             .apparmor_allowed = allowed});
+      });
 }
 
 }  // namespace
@@ -73,29 +81,49 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(const Options& options) {
   VMKEEP_ASSIGN_OR_RETURN(std::unique_ptr<StateLock> lock, Lock(options.state_dir));
   VMKEEP_ASSIGN_OR_RETURN(std::unique_ptr<Journal> journal,
                           Journal::Open(options.state_dir, RealClock()));
-  VMKEEP_ASSIGN_OR_RETURN(std::unique_ptr<Hypervisor> hypervisor, OpenHypervisor(options));
-  auto app = absl::WrapUnique(
-      new App(options, std::move(lock), std::move(journal), std::move(hypervisor)));
+  auto metrics = std::make_unique<metrics::Registry>();
+  journal->SetWriteMeter([&metrics = *metrics](bool ok, absl::Duration took) {
+    metrics.Observe(family::JournalWriteSeconds(), {{"result", ok ? "ok" : "failed"}}, took);
+  });
+  VMKEEP_ASSIGN_OR_RETURN(std::unique_ptr<Hypervisor> hypervisor,
+                          OpenHypervisor(options, *metrics));
+  auto app = absl::WrapUnique(new App(options, std::move(metrics), std::move(lock),
+                                      std::move(journal), std::move(hypervisor)));
+  VMKEEP_RETURN_IF_ERROR(app->ServeMetrics(options.metrics_listen));
   VMKEEP_RETURN_IF_ERROR(app->Serve(options));
   return app;
 }
 
-App::App(const Options& options, std::unique_ptr<StateLock> lock, std::unique_ptr<Journal> journal,
+App::App(const Options& options, std::unique_ptr<metrics::Registry> metrics,
+         std::unique_ptr<StateLock> lock, std::unique_ptr<Journal> journal,
          std::unique_ptr<Hypervisor> hypervisor)
-    : lock_(std::move(lock)),
+    : metrics_(std::move(metrics)),
+      lock_(std::move(lock)),
       journal_(std::move(journal)),
-      worker_(options.worker_binary),
+      process_worker_(options.worker_binary),
+      worker_(process_worker_, *metrics_, RealClock()),
       events_(*journal_, RealClock()),
-      hypervisor_(std::move(hypervisor)),
-      env_{*hypervisor_, worker_, *journal_, RealClock(), options.tasks},
+      hypervisor_(std::move(hypervisor), *metrics_, RealClock()),
+      env_{hypervisor_, worker_, *journal_, RealClock(), options.tasks},
       repositories_(env_, [this] { events_.TellInventoryChanged(); }),
       tasks_(env_, events_, [this] { repositories_.Refresh(); }),
       overlays_(env_, tasks_, [this] { events_.TellInventoryChanged(); }),
-      service_(env_, events_, tasks_, repositories_) {}
+      service_(env_, events_, tasks_, repositories_),
+      state_metrics_(env_, tasks_, repositories_, hypervisor_, worker_) {}
+
+// Before anything runs: an address that cannot be used is said with nothing begun.
+absl::Status App::ServeMetrics(const std::string& address) {
+  if (address.empty()) return absl::OkStatus();
+  metrics_->AddSource([this](metrics::Gauges& gauges) { state_metrics_.Collect(gauges); });
+  VMKEEP_ASSIGN_OR_RETURN(metrics_server_,
+                          metrics::HttpServer::Start(address, [this] { return metrics_->Text(); }));
+  log::Info("metrics_serving", {{"listen", address}, {"port", metrics_server_->port()}});
+  return absl::OkStatus();
+}
 
 absl::Status App::Serve(const Options& options) {
   VMKEEP_RETURN_IF_ERROR(tasks_.Recover());
-  hypervisor_->OnChange([this] { events_.TellInventoryChanged(); });
+  hypervisor_.OnChange([this] { events_.TellInventoryChanged(); });
   repositories_.Run();
   overlays_.Run();
 
@@ -106,6 +134,7 @@ absl::Status App::Serve(const Options& options) {
   VMKEEP_RETURN_IF_ERROR(AddListener(builder, options.listen,
                                      {options.tls_ca, options.tls_cert, options.tls_key}, &port));
   builder.RegisterService(&service_);
+  metrics::MeasureCalls(builder, *metrics_);
   server_ = builder.BuildAndStart();
   if (server_ == nullptr || port == 0) {
     return absl::UnavailableError(absl::StrCat("cannot listen on ", options.listen,
@@ -115,7 +144,7 @@ absl::Status App::Serve(const Options& options) {
                         {"port", port},
                         {"host", options.tasks.hostname},
                         {"executor", journal_->executor_id()},
-                        {"hypervisor", hypervisor_->name()}});
+                        {"hypervisor", hypervisor_.name()}});
   return absl::OkStatus();
 }
 

@@ -1,7 +1,11 @@
 #ifndef VMKEEP_EXECUTOR_APP_H_
 #define VMKEEP_EXECUTOR_APP_H_
 
-#include "executor/hypervisor/hypervisor.h"
+#include "common/metrics/http_server.h"
+#include "common/metrics/registry.h"
+#include "executor/metrics/executor_metrics.h"
+#include "executor/metrics/measured_hypervisor.h"
+#include "executor/metrics/measured_worker.h"
 #include "executor/options.h"
 #include "executor/service/executor_service.h"
 #include "executor/task/environment.h"
@@ -17,6 +21,7 @@
 #include <grpcpp/server.h>
 
 #include <memory>
+#include <string>
 
 namespace vmkeep::executor {
 
@@ -45,24 +50,30 @@ class App {
     const int fd_;
   };
 
-  App(const Options& options, std::unique_ptr<StateLock> lock, std::unique_ptr<Journal> journal,
+  App(const Options& options, std::unique_ptr<metrics::Registry> metrics,
+      std::unique_ptr<StateLock> lock, std::unique_ptr<Journal> journal,
       std::unique_ptr<Hypervisor> hypervisor);
 
   static absl::StatusOr<std::unique_ptr<StateLock>> Lock(const std::string& state_dir);
+  absl::Status ServeMetrics(const std::string& address);
   absl::Status Serve(const Options& options);
 
   // In the order of use: the last is destroyed first.
+  const std::unique_ptr<metrics::Registry> metrics_;
   const std::unique_ptr<StateLock> lock_;
   const std::unique_ptr<Journal> journal_;
-  ProcessWorker worker_;
+  ProcessWorker process_worker_;
+  MeasuredWorker worker_;
   EventLog events_;
-  const std::unique_ptr<Hypervisor> hypervisor_;
+  MeasuredHypervisor hypervisor_;
   const Environment env_;
   Repositories repositories_;
   TaskManager tasks_;
   OverlayKeeper overlays_;
   ExecutorService service_;
+  ExecutorMetrics state_metrics_;
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<metrics::HttpServer> metrics_server_;
 };
 
 }  // namespace vmkeep::executor

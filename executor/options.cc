@@ -30,6 +30,9 @@ ABSL_FLAG(std::string, state_dir, "/var/lib/vmkeep/executor",
           "folder of the journal; on a local disk, for one executor only");
 ABSL_FLAG(std::string, hypervisor, "libvirt", "libvirt, or sim: VMs that are only files");
 ABSL_FLAG(std::string, libvirt_uri, "qemu:///system", "libvirt's connection URI");
+ABSL_FLAG(bool, apparmor_allowed, false,
+          "QEMU's AppArmor profile lets it write to the disks' folders: back up confined VMs also "
+          "with a libvirt before 12.1");
 ABSL_FLAG(std::string, sim_dir, "", "folder of the simulated VMs; with --hypervisor=sim");
 ABSL_FLAG(std::string, sim_vms, "",
           "simulated VMs to make if absent, name:disks:size, such as web-1:2:64MiB,db:1:1GiB");
@@ -41,10 +44,16 @@ ABSL_FLAG(std::string, worker_binary, "", "vmkeep-worker; default: beside this p
 ABSL_FLAG(int64_t, overlay_reserve_bytes, 0,
           "free bytes that a VM's overlays need on the host before a backup; 0: 5 % of the virtual "
           "size, 1 to 16 GiB");
+ABSL_FLAG(
+    std::string, overlay_dir, "",
+    "folder for the overlays of disks that are block devices, where QEMU's user may go; empty: "
+    "VMs with such disks are refused");
 ABSL_FLAG(absl::Duration, stall_timeout, absl::Seconds(60),
           "a copy in which no byte moves for so long is given up");
 ABSL_FLAG(absl::Duration, copy_deadline, absl::Hours(24),
           "a copy that takes longer is given up, unless the controller asks otherwise");
+ABSL_FLAG(std::string, metrics_listen, "",
+          "where Prometheus scrapes /metrics over HTTP: a loopback host:port; empty: nowhere");
 ABSL_FLAG(std::string, log_level, "info", "debug, info, warning or error");
 
 namespace vmkeep::executor {
@@ -66,6 +75,13 @@ std::string BesideUs(const std::string& name) {
   std::error_code failed;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", failed);
   return failed ? name : (self.parent_path() / name).string();
+}
+
+// One spelling, however the flag spells it this time: leftover servers are found by it.
+std::string FlatViewDir(const std::string& state_dir) {
+  std::error_code failed;
+  const std::filesystem::path folder = std::filesystem::weakly_canonical(state_dir, failed);
+  return ((failed || folder.empty() ? std::filesystem::path(state_dir) : folder) / "flat").string();
 }
 
 std::string Hostname() {
@@ -90,6 +106,10 @@ absl::StatusOr<TaskOptions> ParseTaskOptions() {
   tasks.overlay_reserve_bytes = absl::GetFlag(FLAGS_overlay_reserve_bytes);
   if (tasks.overlay_reserve_bytes < 0) {
     return InvalidArgument("--overlay_reserve_bytes", "must not be negative");
+  }
+  tasks.overlay_dir = absl::GetFlag(FLAGS_overlay_dir);
+  if (!tasks.overlay_dir.empty() && !absl::StartsWith(tasks.overlay_dir, "/")) {
+    return InvalidArgument("--overlay_dir", "must be an absolute path, or empty");
   }
   tasks.stall_timeout = absl::GetFlag(FLAGS_stall_timeout);
   tasks.copy_deadline = absl::GetFlag(FLAGS_copy_deadline);
@@ -123,8 +143,10 @@ absl::StatusOr<Options> ParseOptions(int argc, char** argv) {
   options.state_dir = absl::GetFlag(FLAGS_state_dir);
   options.hypervisor = absl::GetFlag(FLAGS_hypervisor);
   options.libvirt_uri = absl::GetFlag(FLAGS_libvirt_uri);
+  options.apparmor_allowed = absl::GetFlag(FLAGS_apparmor_allowed);
   options.sim_dir = absl::GetFlag(FLAGS_sim_dir);
   options.sim_vms = absl::GetFlag(FLAGS_sim_vms);
+  options.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
   options.worker_binary = absl::GetFlag(FLAGS_worker_binary);
   if (options.worker_binary.empty()) options.worker_binary = BesideUs("vmkeep-worker");
   if (options.hypervisor != "libvirt" && options.hypervisor != "sim") {
@@ -135,6 +157,7 @@ absl::StatusOr<Options> ParseOptions(int argc, char** argv) {
   }
   VMKEEP_ASSIGN_OR_RETURN(options.log_level, ParseLevel(absl::GetFlag(FLAGS_log_level)));
   VMKEEP_ASSIGN_OR_RETURN(options.tasks, ParseTaskOptions());
+  options.tasks.flat_view_dir = FlatViewDir(options.state_dir);
   return options;
 }
 

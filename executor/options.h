@@ -19,9 +19,11 @@ struct Options {
   std::string state_dir;
   std::string hypervisor;  // "libvirt" or "sim"
   std::string libvirt_uri;
+  bool apparmor_allowed = false;
   std::string sim_dir;
   std::string sim_vms;
   std::string worker_binary;
+  std::string metrics_listen;  // empty: no metrics
   log::Level log_level = log::Level::kInfo;
   TaskOptions tasks;
 };

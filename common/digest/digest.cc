@@ -15,6 +15,8 @@ namespace vmkeep::digest {
 namespace {
 
 constexpr size_t kFlushBytes = 64 << 10;
+// Zeros at a chunk's start are counted in steps of this size.
+constexpr size_t kZeroStep = 64 << 10;
 
 Bytes AsBytes(absl::string_view text) { return std::as_bytes(std::span(text.data(), text.size())); }
 
@@ -28,21 +30,45 @@ struct FreeContext {
   void operator()(EVP_MD_CTX* context) const noexcept { EVP_MD_CTX_free(context); }
 };
 
+using Context = std::unique_ptr<EVP_MD_CTX, FreeContext>;
+
 // Fetched once: EVP_sha256() makes OpenSSL 3 look the provider up at each use.
 const EVP_MD* Algorithm() {
-  static const EVP_MD* const algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
-  return algorithm;
+  static const EVP_MD* const kAlgorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  return kAlgorithm;
+}
+
+Context NewContext() {
+  Context context(EVP_MD_CTX_new());
+  Must(EVP_DigestInit_ex2(context.get(), Algorithm(), nullptr));
+  return context;
+}
+
+// For each number of steps, up to a whole chunk: what SHA-256 is in after so many zeros. Made at
+// the first use, by hashing one chunk; only read afterwards.
+const EVP_MD_CTX* AfterZeros(size_t steps) {
+  static const std::vector<Context> kContexts = [] {
+    const std::vector<std::byte> zeros(kZeroStep);
+    std::vector<Context> made;
+    made.push_back(NewContext());
+    while (made.size() <= kChunkBytes / kZeroStep) {
+      Context next(EVP_MD_CTX_new());
+      Must(EVP_MD_CTX_copy_ex(next.get(), made.back().get()));
+      Must(EVP_DigestUpdate(next.get(), zeros.data(), zeros.size()));
+      made.push_back(std::move(next));
+    }
+    return made;
+  }();
+  return kContexts[steps].get();
 }
 
 }  // namespace
 
 struct Hasher::State {
-  std::unique_ptr<EVP_MD_CTX, FreeContext> context{EVP_MD_CTX_new()};
+  Context context = NewContext();
 };
 
-Hasher::Hasher() : state_(std::make_unique<State>()) {
-  Must(EVP_DigestInit_ex2(state_->context.get(), Algorithm(), nullptr));
-}
+Hasher::Hasher() : state_(std::make_unique<State>()) {}
 Hasher::~Hasher() = default;
 Hasher::Hasher(Hasher&&) noexcept = default;
 Hasher& Hasher::operator=(Hasher&&) noexcept = default;
@@ -77,12 +103,17 @@ Sha256 Hash(Bytes bytes) {
 Sha256 Hash(absl::string_view text) { return Hash(AsBytes(text)); }
 
 Sha256 HashOfZeros(int64_t bytes) {
-  static const Sha256 chunk = Hash(std::vector<std::byte>(kChunkBytes));
-  return bytes == kChunkBytes ? chunk : Hash(std::vector<std::byte>(static_cast<size_t>(bytes)));
+  static const Sha256 kChunk = Hash(std::vector<std::byte>(kChunkBytes));
+  return bytes == kChunkBytes ? kChunk : Hash(std::vector<std::byte>(static_cast<size_t>(bytes)));
 }
 
 Sha256 HashChunk(Hasher* hasher, Bytes chunk) {
-  if (IsZero(chunk)) return HashOfZeros(static_cast<int64_t>(chunk.size()));
+  size_t steps = 0;
+  while (chunk.size() >= kZeroStep && IsZero(chunk.first(kZeroStep))) {
+    chunk = chunk.subspan(kZeroStep);
+    ++steps;
+  }
+  if (steps > 0) Must(EVP_MD_CTX_copy_ex(hasher->state_->context.get(), AfterZeros(steps)));
   hasher->Update(chunk);
   return hasher->Finish();
 }

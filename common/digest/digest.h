@@ -48,6 +48,7 @@ class Hasher {
   Sha256 Finish();
 
  private:
+  friend Sha256 HashChunk(Hasher* hasher, Bytes chunk);
   struct State;
   std::unique_ptr<State> state_;
 };
@@ -56,7 +57,8 @@ Sha256 Hash(Bytes bytes);
 Sha256 Hash(absl::string_view text);
 // The digest of `bytes` zeros, at most a chunk; that of a whole chunk costs nothing.
 Sha256 HashOfZeros(int64_t bytes);
-// The digest of a chunk; without hashing when all of it is zero.
+// The digest of a chunk, at most kChunkBytes; `hasher` was not updated since its last Finish().
+// Zeros at the chunk's start are not hashed again: what they lead to is known.
 Sha256 HashChunk(Hasher* hasher, Bytes chunk);
 bool IsZero(Bytes bytes);
 

@@ -1,6 +1,7 @@
 #include "common/jsonl/jsonl.h"
 
 #include "common/error.h"
+#include "common/json_complaint.h"
 
 #include "absl/strings/str_cat.h"
 #include <google/protobuf/util/json_util.h>
@@ -29,20 +30,28 @@ absl::Status Decode(absl::string_view line, google::protobuf::Message* message) 
       !status.ok()) {
     return MakeError(absl::StatusCode::kInvalidArgument, "BAD_LINE",
                      absl::StrCat("not a line of ", message->GetTypeName(), ": ",
-                                  std::string(status.message())));
+                                  JsonComplaint(std::string(status.message()))));
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::optional<std::string>> LineReader::Next() {
-  const size_t end = buffer_.find('\n');
-  if (end == std::string::npos ? buffer_.size() > kMaxLineBytes : end > kMaxLineBytes) {
+  const size_t end = buffer_.find('\n', searched_);
+  const size_t length = (end == std::string::npos ? buffer_.size() : end) - begin_;
+  if (length > kMaxLineBytes) {
     return MakeError(absl::StatusCode::kResourceExhausted, "LINE_TOO_LONG",
                      absl::StrCat("a line is longer than ", kMaxLineBytes, " bytes"));
   }
-  if (end == std::string::npos) return std::nullopt;
-  std::optional<std::string> line(buffer_.substr(0, end));
-  buffer_.erase(0, end + 1);
+  if (end == std::string::npos) {
+    // Only here, once for all lines that one Append() brought: each byte is moved a few times at
+    // most.
+    buffer_.erase(0, begin_);
+    begin_ = 0;
+    searched_ = buffer_.size();
+    return std::nullopt;
+  }
+  std::optional<std::string> line(buffer_.substr(begin_, length));
+  begin_ = searched_ = end + 1;
   return line;
 }
 

@@ -19,7 +19,8 @@ inline constexpr size_t kMaxLineBytes = 8 << 20;
 // One line, '\n' included.
 absl::StatusOr<std::string> Encode(const google::protobuf::Message& message);
 // INVALID_ARGUMENT, reason BAD_LINE, for anything that is not one object of this message; unknown
-// fields are ignored, so that a newer peer can be read.
+// fields are ignored, so that a newer peer can be read. The error quotes nothing of the line: it
+// may hold domain XML with secrets.
 absl::Status Decode(absl::string_view line, google::protobuf::Message* message);
 
 // Cuts a byte stream into lines. Not thread-safe.
@@ -34,6 +35,8 @@ class LineReader {
 
  private:
   std::string buffer_;
+  size_t begin_ = 0;     // of the next line
+  size_t searched_ = 0;  // there is no '\n' from `begin_` to here
 };
 
 }  // namespace vmkeep::jsonl

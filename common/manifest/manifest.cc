@@ -1,6 +1,7 @@
 #include "common/manifest/manifest.h"
 
 #include "common/digest/digest.h"
+#include "common/json_complaint.h"
 #include "common/manifest/errors.h"
 #include "common/status_macros.h"
 #include "common/uuid.h"
@@ -32,7 +33,7 @@ absl::StatusOr<Message> Read(absl::string_view text) {
   options.ignore_unknown_fields = true;
   const auto status =
       util::JsonStringToMessage(StringPiece(text.data(), text.size()), &message, options);
-  if (!status.ok()) return error::NotAManifest(std::string(status.message()));
+  if (!status.ok()) return error::NotAManifest(JsonComplaint(std::string(status.message())));
   return message;
 }
 
@@ -67,6 +68,9 @@ class Checker {
     Require(IsPlainFileName(disk.target()), at + "target", "must be a disk's target, such as vda");
     Require(disk.format() == "raw" || disk.format() == "qcow2", at + "format",
             "must be raw or qcow2");
+    const bool flat = !disk.source().chain().empty() || !disk.source().data_file().empty();
+    Require(!flat || disk.format() == "raw", at + "format",
+            "must be raw: what lay in several files is stored flat");
     File(disk.file(), at + "file");
     Bytes(disk.virtual_bytes(), at + "virtual_bytes");
     Bytes(disk.file_bytes(), at + "file_bytes");

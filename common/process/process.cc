@@ -11,7 +11,6 @@
 #include "absl/strings/str_split.h"
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <spawn.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -22,6 +21,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <limits>
@@ -155,8 +155,8 @@ class SpawnOptions {
   const posix_spawnattr_t* attributes() const { return &attributes_; }
 
  private:
-  posix_spawn_file_actions_t actions_;
-  posix_spawnattr_t attributes_;
+  posix_spawn_file_actions_t actions_ = {};
+  posix_spawnattr_t attributes_ = {};
 };
 
 std::vector<std::string> Environment(const ProcessSpec& spec) {
@@ -175,6 +175,7 @@ std::vector<std::string> Environment(const ProcessSpec& spec) {
 
 std::vector<char*> Pointers(std::vector<std::string>& strings) {
   std::vector<char*> result;
+  result.reserve(strings.size() + 1);
   for (std::string& text : strings) result.push_back(text.data());
   result.push_back(nullptr);
   return result;
@@ -306,7 +307,7 @@ absl::Status ChildProcess::Write(absl::string_view bytes, absl::Duration timeout
 void ChildProcess::CloseStdin() { CloseFd(&stdin_); }
 
 void ChildProcess::DrainStderr() {
-  std::array<char, 4096> buffer;
+  std::array<char, 4096> buffer = {};
   while (stderr_ >= 0) {
     const ssize_t got = read(stderr_, buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
@@ -411,14 +412,40 @@ bool IsRunning(const ProcessId& id) {
   return stat.ok() && stat->start_time == id.start_time && stat->state != 'Z' && stat->state != 'X';
 }
 
-bool KillIfRunning(const ProcessId& id) {
-  // The descriptor first, then the proof: between the two the pid cannot pass to another process
-  // unseen.
+namespace {
+
+// A descriptor of exactly this process, or -1 when there is no such process. The descriptor first,
+// then the proof: between the two the pid cannot pass to another process unseen.
+int OpenExactly(const ProcessId& id) {
   int pidfd = OpenPidfd(id.pid);
+  const absl::StatusOr<Stat> stat = ReadStat(id.pid);
+  if (!stat.ok() || stat->start_time != id.start_time) CloseFd(&pidfd);
+  return pidfd;
+}
+
+}  // namespace
+
+bool KillIfRunning(const ProcessId& id) {
+  int pidfd = OpenExactly(id);
   const bool running = pidfd >= 0 && IsRunning(id);
   const bool killed = running && syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0) == 0;
   CloseFd(&pidfd);
   return killed;
+}
+
+bool KillAndWait(const ProcessId& id, absl::Duration timeout) {
+  int pidfd = OpenExactly(id);
+  if (pidfd < 0) return true;
+  syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0);
+  // Readable once the last thread is gone, which the state of the first one does not tell.
+  const Deadline deadline(timeout);
+  pollfd ended{.fd = pidfd, .events = POLLIN, .revents = 0};
+  int ready = 0;
+  do {
+    ready = poll(&ended, 1, PollTimeout(deadline.Left()));
+  } while (ready < 0 && errno == EINTR);
+  CloseFd(&pidfd);
+  return ready == 1;
 }
 
 }  // namespace vmkeep::process

@@ -121,6 +121,9 @@ absl::StatusOr<uint64_t> StartTime(pid_t pid);
 bool IsRunning(const ProcessId& id);
 // SIGKILL to exactly this process, which need not be a child; false when it is gone.
 bool KillIfRunning(const ProcessId& id);
+// The same, and waits for its end, of all its threads: what it had open and locked is free. False
+// when it still lives after `timeout`.
+bool KillAndWait(const ProcessId& id, absl::Duration timeout);
 
 }  // namespace vmkeep::process
 

@@ -10,7 +10,7 @@ namespace {
 
 struct Entry {
   absl::string_view method;
-  Role role;
+  Role role = Role::kUser;
 };
 
 constexpr std::array kTable = {
@@ -18,10 +18,15 @@ constexpr std::array kTable = {
     Entry{"/vmkeep.v1.BackupService/GetBackup", Role::kUser},
     Entry{"/vmkeep.v1.BackupService/ListBackups", Role::kUser},
     Entry{"/vmkeep.v1.BackupService/UpdateBackup", Role::kUser},
+    Entry{"/vmkeep.v1.BackupService/RetryBackup", Role::kUser},
     Entry{"/vmkeep.v1.BackupService/WatchBackups", Role::kUser},
     Entry{"/vmkeep.v1.InventoryService/RegisterHost", Role::kOperator},
     Entry{"/vmkeep.v1.InventoryService/GetHost", Role::kUser},
     Entry{"/vmkeep.v1.InventoryService/ListHosts", Role::kUser},
+    Entry{"/vmkeep.v1.InventoryService/UpdateHost", Role::kOperator},
+    Entry{"/vmkeep.v1.InventoryService/DeleteHost", Role::kOperator},
+    Entry{"/vmkeep.v1.InventoryService/RegisterVm", Role::kUser},
+    Entry{"/vmkeep.v1.InventoryService/GetVm", Role::kUser},
     Entry{"/vmkeep.v1.InventoryService/ListVms", Role::kUser},
     Entry{"/vmkeep.v1.InventoryService/InitRepository", Role::kOperator},
     Entry{"/vmkeep.v1.InventoryService/ListRepositories", Role::kUser},

@@ -155,6 +155,7 @@ ExecutorClient::Hello FromProto(const pb::HelloResponse& hello) {
   result.host.simulated = hello.simulated();
   result.host.version = hello.version();
   result.last_sequence = Size(hello.last_sequence());
+  result.protocol = hello.protocol();
   return result;
 }
 

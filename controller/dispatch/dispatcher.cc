@@ -34,14 +34,20 @@ void Dispatcher::SyncHosts() {
 
 void Dispatcher::SyncHostsHere() {
   sync_posted_ = false;
+  std::map<HostId, std::shared_ptr<HostLink>> before = std::exchange(links_, {});
   for (const HostView& host : context_.inventory.ListHosts()) {
     auto& link = links_[host.record.id];
-    if (link != nullptr) {
-      link->SetAddress(host.record.address);
+    if (const auto known = before.find(host.record.id); known != before.end()) {
+      link = std::move(known->second);
+      before.erase(known);
+      link->Follow(host.record);
       continue;
     }
-    link = std::make_shared<HostLink>(context_, host.record.id, host.record.address);
+    link = std::make_shared<HostLink>(context_, host.record);
     link->Connect();
+  }
+  for (const auto& [id, link] : before) {
+    context_.hooks.offline(id, "it is not registered any more");
   }
 }
 
@@ -57,10 +63,10 @@ void Dispatcher::StartTask(const BackupRecord& record, std::function<void(absl::
 }
 
 void Dispatcher::CancelTask(const HostId& host, const TaskRef& task,
-                            std::function<void(absl::StatusOr<bool>)> done) {
+                            const std::function<void(absl::StatusOr<bool>)>& done) {
   HostLink* link = Find(host);
   if (link == nullptr) return done(error::HostUnreachable(host, "it is not registered"));
-  link->CancelTask(task, std::move(done));
+  link->CancelTask(task, done);
 }
 
 void Dispatcher::InitRepository(const HostId& host, int slot, bool allow_plain_directory,

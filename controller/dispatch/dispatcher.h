@@ -17,13 +17,14 @@ class Dispatcher {
 
   // Before anything else.
   void SetHooks(HostLinkContext::Hooks hooks) { context_.hooks = std::move(hooks); }
-  // Dials the hosts that the inventory knows and this does not, and those whose address changed.
+  // Dials the hosts that the inventory knows and this does not, and those whose address or executor
+  // changed; lets go of those that it does not know any more.
   // Thread-safe.
   void SyncHosts();
 
   void StartTask(const BackupRecord& record, std::function<void(absl::Status)> done);
   void CancelTask(const HostId& host, const TaskRef& task,
-                  std::function<void(absl::StatusOr<bool>)> done);
+                  const std::function<void(absl::StatusOr<bool>)>& done);
   // Thread-safe. Always answers: UNAVAILABLE when the loop stops before the executor answers.
   void InitRepository(const HostId& host, int slot, bool allow_plain_directory,
                       std::function<void(absl::StatusOr<RepositoryRecord>)> done);

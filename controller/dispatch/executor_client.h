@@ -37,6 +37,7 @@ class ExecutorClient {
   struct Hello {
     HostRecord host;  // without id and address
     int64_t last_sequence = 0;
+    int protocol = 0;  // the one to speak; whoever uses the client judges it
   };
 
   virtual ~ExecutorClient() = default;

@@ -2,6 +2,7 @@
 
 #include "common/error.h"
 #include "common/log.h"
+#include "common/version.h"
 #include "controller/dispatch/errors.h"
 
 #include "absl/strings/str_cat.h"
@@ -27,10 +28,11 @@ bool IsRefused(const absl::Status& status) {
 
 }  // namespace
 
-HostLink::HostLink(const HostLinkContext& context, HostId id, std::string address)
+HostLink::HostLink(const HostLinkContext& context, const HostRecord& host)
     : context_(context),
-      id_(std::move(id)),
-      address_(std::move(address)),
+      id_(host.id),
+      address_(host.address),
+      executor_id_(host.executor_id),
       backoff_(context.options.retry_first, context.options.retry_max,
                context.options.seed ^ std::hash<std::string>()(id_)) {}
 
@@ -73,16 +75,22 @@ void HostLink::Connect() {
   client_->SayHello(context_.controller_id, Here(&HostLink::OnHello));
 }
 
-void HostLink::SetAddress(const std::string& address) {
-  if (address == address_) return;
-  address_ = address;
-  Disconnect(error::HostUnreachable(id_, "its address was changed"));
+void HostLink::Follow(const HostRecord& host) {
+  const bool replaced = !executor_id_.empty() && host.executor_id != executor_id_;
+  executor_id_ = host.executor_id;
+  if (host.address == address_ && !replaced) return;
+  address_ = host.address;
+  Disconnect(error::HostUnreachable(
+      id_, replaced ? "its executor was replaced" : "its address was changed"));
   backoff_.Reset();
   Connect();
 }
 
 void HostLink::OnHello(absl::StatusOr<ExecutorClient::Hello> hello) {
   if (!hello.ok()) return Disconnect(hello.status());
+  if (hello->protocol < kProtocolMin || hello->protocol > kProtocolMax) {
+    return Disconnect(error::ProtocolMismatch(hello->host.version, hello->protocol));
+  }
   const auto known = context_.inventory.GetHost(id_);
   const int64_t durable = known ? known->record.acknowledged_sequence : 0;
   // A journal that is behind what it reported before was put back from a copy: read all it has,
@@ -93,14 +101,16 @@ void HostLink::OnHello(absl::StatusOr<ExecutorClient::Hello> hello) {
   }
   stream_after_ = std::min(durable, hello->last_sequence);
   recorded_ = acknowledged_ = stream_after_;
+  speaking_ = hello->host.executor_id;
   HostRecord seen = hello->host;
   seen.id = id_;
   seen.address = address_;
   context_.inventory.RecordHello(seen, Here(&HostLink::OnHelloRecorded));
 }
 
-void HostLink::OnHelloRecorded(absl::Status status) {
+void HostLink::OnHelloRecorded(const absl::Status& status) {
   if (!status.ok()) return Disconnect(status);
+  context_.inventory.RecordSeen(id_);
   client_->GetInventory(Here(&HostLink::OnFirstInventory));
 }
 
@@ -128,6 +138,7 @@ void HostLink::OnTasks(absl::StatusOr<std::vector<KnownTask>> tasks) {
 
 void HostLink::OnBatch(std::vector<ExecutorEvent> events) {
   last_heard_ = context_.clock.Monotonic();
+  context_.inventory.RecordSeen(id_);
   backoff_.Reset();
   const bool inventory_changed =
       std::any_of(events.begin(), events.end(), [](const ExecutorEvent& event) {
@@ -148,7 +159,7 @@ void HostLink::OnBatch(std::vector<ExecutorEvent> events) {
 void HostLink::RecordNext() {
   if (recording_ || queued_.empty()) return;
   recording_ = true;
-  context_.hooks.record(id_, std::exchange(queued_, {}), Here(&HostLink::OnRecorded));
+  context_.hooks.record(id_, speaking_, std::exchange(queued_, {}), Here(&HostLink::OnRecorded));
 }
 
 void HostLink::OnRecorded(absl::StatusOr<int64_t> sequence) {
@@ -169,12 +180,12 @@ void HostLink::Acknowledge() {
 }
 
 // A lost acknowledgement is covered by the next one.
-void HostLink::OnAcknowledged(absl::StatusOr<bool> /*answer*/) {
+void HostLink::OnAcknowledged(const absl::StatusOr<bool>& /*answer*/) {
   acknowledging_ = false;
   Acknowledge();
 }
 
-void HostLink::OnStreamEnded(absl::Status status) {
+void HostLink::OnStreamEnded(const absl::Status& status) {
   Disconnect(status.ok() ? absl::UnavailableError("its executor ended the stream") : status);
 }
 
@@ -220,8 +231,12 @@ void HostLink::OnInventory(absl::StatusOr<HostInventory> inventory) {
   if (inventory.ok()) {
     context_.inventory.RecordInventory(id_, std::move(inventory->vms),
                                        std::move(inventory->repositories));
+    context_.inventory.SetAvailability(id_, Availability::kOnline, "");
   } else {
-    log::Warning("host_inventory_failed", {{"host", id_}, {"why", inventory.status().message()}});
+    const absl::string_view why = inventory.status().message();
+    log::Warning("host_inventory_failed", {{"host", id_}, {"why", why}});
+    context_.inventory.SetAvailability(id_, Availability::kOnline,
+                                       absl::StrCat("its VMs cannot be listed: ", why));
   }
   for (const auto& done : std::exchange(after_refresh_, {})) done();
   if (std::exchange(refresh_again_, false)) RefreshInventory();
@@ -239,15 +254,16 @@ absl::Status HostLink::NotConnected() const { return error::HostUnreachable(id_,
 void HostLink::StartTask(const BackupRecord& record, std::function<void(absl::Status)> done) {
   if (!online_) return done(NotConnected());
   auto answer = There<absl::StatusOr<bool>>(
-      [done = std::move(done)](absl::StatusOr<bool> known) { done(known.status()); });
+      [done = std::move(done)](const absl::StatusOr<bool>& known) { done(known.status()); });
   client_->StartTask(record, std::move(answer));
 }
 
-void HostLink::CancelTask(const TaskRef& task, std::function<void(absl::StatusOr<bool>)> done) {
+void HostLink::CancelTask(const TaskRef& task,
+                          const std::function<void(absl::StatusOr<bool>)>& done) {
   if (!online_) return done(NotConnected());
   // "Not known" is also said of a task that ended and whose end is still to be reported: only one
   // that is not listed either is gone.
-  auto list = [weak = weak_from_this(), task, done](absl::StatusOr<bool> known) {
+  auto list = [weak = weak_from_this(), task, done](const absl::StatusOr<bool>& known) {
     const auto self = weak.lock();
     if (!known.ok() || *known)
       return done(known.ok() ? absl::StatusOr<bool>(false) : known.status());
@@ -263,14 +279,14 @@ void HostLink::CancelTask(const TaskRef& task, std::function<void(absl::StatusOr
 }
 
 void HostLink::InitRepository(int slot, bool allow_plain_directory,
-                              std::function<void(absl::StatusOr<RepositoryRecord>)> done) {
+                              const std::function<void(absl::StatusOr<RepositoryRecord>)>& done) {
   if (!online_) return done(NotConnected());
   auto refresh = [weak = weak_from_this(), done](absl::StatusOr<RepositoryRecord> repository) {
     const auto self = weak.lock();
     if (!repository.ok() || self == nullptr || !self->online_) return done(std::move(repository));
     repository->host_id = self->id_;
     // The refresh under way may have looked before: answered after one that begins now or later.
-    self->after_next_refresh_.push_back([done, repository] { done(repository); });
+    self->after_next_refresh_.emplace_back([done, repository] { done(repository); });
     self->RefreshInventory();
   };
   client_->InitRepository(slot, allow_plain_directory,

@@ -36,9 +36,9 @@ struct HostLinkContext {
   struct Hooks {
     std::function<void(const HostId&, std::vector<KnownTask>)> online;
     std::function<void(const HostId&, const std::string& message)> offline;
-    // Makes events durable and answers, on any thread, with the last sequence that is. One call at
-    // a time per host.
-    std::function<void(const HostId&, std::vector<ExecutorEvent>,
+    // Makes events of the host's executor durable and answers, on any thread, with the last
+    // sequence that is. One call at a time per host.
+    std::function<void(const HostId&, const std::string& executor_id, std::vector<ExecutorEvent>,
                        std::function<void(absl::StatusOr<int64_t>)>)>
         record;
   };
@@ -57,11 +57,11 @@ struct HostLinkContext {
 // shared_ptr; destroying it ends the connection.
 class HostLink : public std::enable_shared_from_this<HostLink> {
  public:
-  HostLink(const HostLinkContext& context, HostId id, std::string address);
+  HostLink(const HostLinkContext& context, const HostRecord& host);
 
   void Connect();
-  // Another address: the connection is made anew.
-  void SetAddress(const std::string& address);
+  // Another address, or another executor than the pinned one: the connection is made anew.
+  void Follow(const HostRecord& host);
   const std::string& address() const { return address_; }
 
   // Each answers on the loop, exactly once, unless the loop stops before. HOST_UNREACHABLE when not
@@ -69,10 +69,10 @@ class HostLink : public std::enable_shared_from_this<HostLink> {
   void StartTask(const BackupRecord& record, std::function<void(absl::Status)> done);
   // True: the executor neither runs the task nor has an end of it to report, and never will accept
   // it.
-  void CancelTask(const TaskRef& task, std::function<void(absl::StatusOr<bool>)> done);
+  void CancelTask(const TaskRef& task, const std::function<void(absl::StatusOr<bool>)>& done);
   // Answers after the inventory knows of the repository too.
   void InitRepository(int slot, bool allow_plain_directory,
-                      std::function<void(absl::StatusOr<RepositoryRecord>)> done);
+                      const std::function<void(absl::StatusOr<RepositoryRecord>)>& done);
 
  private:
   template <typename T>
@@ -87,13 +87,13 @@ class HostLink : public std::enable_shared_from_this<HostLink> {
   void After(absl::Duration delay, void (HostLink::*next)());
 
   void OnHello(absl::StatusOr<ExecutorClient::Hello> hello);
-  void OnHelloRecorded(absl::Status status);
+  void OnHelloRecorded(const absl::Status& status);
   void OnFirstInventory(absl::StatusOr<HostInventory> inventory);
   void OnTasks(absl::StatusOr<std::vector<KnownTask>> tasks);
   void OnBatch(std::vector<ExecutorEvent> events);
-  void OnStreamEnded(absl::Status status);
+  void OnStreamEnded(const absl::Status& status);
   void OnRecorded(absl::StatusOr<int64_t> sequence);
-  void OnAcknowledged(absl::StatusOr<bool> answer);
+  void OnAcknowledged(const absl::StatusOr<bool>& answer);
   void OnInventory(absl::StatusOr<HostInventory> inventory);
 
   void RecordNext();
@@ -107,8 +107,10 @@ class HostLink : public std::enable_shared_from_this<HostLink> {
   const HostLinkContext& context_;
   const HostId id_;
   std::string address_;
+  std::string executor_id_;  // pinned; empty before the first contact
   Backoff backoff_;
 
+  std::string speaking_;  // the executor that answered this connection's Hello
   std::shared_ptr<ExecutorClient> client_;
   int64_t generation_ = 0;  // of the connection: answers of an older one are dropped
   bool online_ = false;

@@ -74,7 +74,8 @@ struct Progress {
 };
 
 struct Condition {
-  std::string type;  // HOST_UNREACHABLE, WAITING_FOR_SLOT, REPOSITORY_ILL, VM_ON_OVERLAY
+  // HOST_UNREACHABLE, HOST_DRAINING, WAITING_FOR_SLOT, REPOSITORY_ILL, VM_ON_OVERLAY
+  std::string type;
   std::string message;
   absl::Time since;
 

@@ -80,8 +80,10 @@ absl::Status VmHostAmbiguous(absl::string_view vm_uuid, const std::vector<HostId
 absl::Status NameTaken(absl::string_view name, absl::string_view backup_id) {
   return WithResource(
       MakeError(absl::StatusCode::kAlreadyExists, "NAME_TAKEN",
-                absl::StrCat("this VM already has a backup named \"", name, "\" (", backup_id,
-                             "): choose another name, or scrub that backup first"),
+                absl::StrCat(
+                    "this VM already has a backup named \"", name, "\" (", backup_id,
+                    "): choose another name (\"{date}\" and \"{time}\" in it become those of the "
+                    "request), or scrub that backup first"),
                 {{"backup_id", std::string(backup_id)}, {"name", std::string(name)}}),
       "vmkeep.v1.Backup", backup_id);
 }
@@ -110,8 +112,9 @@ absl::Status VmOnOverlay(absl::string_view vm, absl::string_view vm_uuid,
 
 absl::Status IllegalTransition(BackupState from, BackupState to) {
   const absl::string_view remedy =
-      from == BackupState::kClosed ? "it is gone and only its record stays"
-                                   : "a user may only ask for SCRUB, the rest follows by itself";
+      from == BackupState::kClosed    ? "it is gone and only its record stays"
+      : to == BackupState::kRequested ? "only one that is UNRESOURCED can be tried again"
+                                      : "a user may only ask for SCRUB, the rest follows by itself";
   return WithPrecondition(
       MakeError(absl::StatusCode::kFailedPrecondition, "ILLEGAL_TRANSITION",
                 absl::StrCat("a backup that is ", StateName(from), " cannot become ", StateName(to),
@@ -214,6 +217,68 @@ absl::Status ExecutorTaken(absl::string_view executor_id, absl::string_view host
                              "\" already: register each host once, under one id"),
                 {{"executor_id", std::string(executor_id)}, {"host_id", std::string(host_id)}}),
       "EXECUTOR_TAKEN", host_id, "one executor is one host");
+}
+
+absl::Status ExecutorNotSeen(absl::string_view host_id, absl::string_view executor_id,
+                             absl::string_view answered) {
+  const std::string now =
+      answered.empty() ? "none was refused there" : absl::StrCat("it was ", answered);
+  return WithPrecondition(
+      MakeError(
+          absl::StatusCode::kFailedPrecondition, "EXECUTOR_NOT_SEEN",
+          absl::StrCat("executor ", executor_id, " is not the one that was refused for host \"",
+                       host_id, "\" (", now,
+                       "): confirm the one that the host's message names, while it is REFUSED"),
+          {{"host_id", std::string(host_id)},
+           {"executor_id", std::string(executor_id)},
+           {"answered", std::string(answered)}}),
+      "EXECUTOR_NOT_SEEN", host_id, "the executor must have answered and been refused");
+}
+
+absl::Status StaleExecutor(absl::string_view host_id, absl::string_view executor_id) {
+  return MakeError(absl::StatusCode::kAborted, "STALE_EXECUTOR",
+                   absl::StrCat("executor ", executor_id, " has no say for host \"", host_id,
+                                "\" any more: another one was confirmed, or the host was deleted"),
+                   {{"host_id", std::string(host_id)}, {"executor_id", std::string(executor_id)}});
+}
+
+absl::Status VmRegistered(absl::string_view id, absl::string_view vm_uuid) {
+  return WithResource(
+      MakeError(absl::StatusCode::kAlreadyExists, "VM_REGISTERED",
+                absl::StrCat("VM ", vm_uuid, " is registered as \"", id,
+                             "\": each id means one VM for good, and each VM has one"),
+                {{"vm_id", std::string(id)}, {"vm_uuid", std::string(vm_uuid)}}),
+      "vmkeep.v1.Vm", id);
+}
+
+absl::Status VmIdIsAName(absl::string_view id, absl::string_view vm_uuid) {
+  return WithResource(
+      MakeError(absl::StatusCode::kAlreadyExists, "VM_ID_IS_A_NAME",
+                absl::StrCat("\"", id, "\" is the name of another VM (", vm_uuid,
+                             "), which would not be found by it any more: choose another id"),
+                {{"vm_id", std::string(id)}, {"vm_uuid", std::string(vm_uuid)}}),
+      "vmkeep.v1.Vm", vm_uuid);
+}
+
+absl::Status FilesOnOtherHost(const BackupRecord& record, absl::string_view vm_host_id) {
+  return WithPrecondition(
+      MakeError(absl::StatusCode::kFailedPrecondition, "FILES_ON_OTHER_HOST",
+                absl::StrCat("files of the failed try may lie in repository ", record.repository_id,
+                             ", where only host \"", record.host_id,
+                             "\" can remove them, and the VM is on host \"", vm_host_id,
+                             "\" now: scrub this backup and ask for a new one"),
+                {{"host_id", record.host_id}, {"vm_host_id", std::string(vm_host_id)}}),
+      "FILES_ON_OTHER_HOST", record.id, "the VM must be on the host of the failed try");
+}
+
+absl::Status HostInUse(absl::string_view host_id) {
+  return WithPrecondition(
+      MakeError(absl::StatusCode::kFailedPrecondition, "HOST_IN_USE",
+                absl::StrCat("host \"", host_id,
+                             "\" still has backups that are not CLOSED: scrub them first, or drain "
+                             "the host instead of deleting it"),
+                {{"host_id", std::string(host_id)}}),
+      "HOST_IN_USE", host_id, "all its backups must be CLOSED");
 }
 
 absl::Status StoreLocked(absl::string_view path, absl::string_view holder) {

@@ -40,6 +40,17 @@ absl::Status IllegalTransition(BackupState from, BackupState to);
 // INVALID_ARGUMENT, REQUEST_ID_REUSED (metadata "backup_id"): the record keeps its request_id for
 // good, so the same call can never succeed.
 absl::Status RequestIdReused(absl::string_view request_id, absl::string_view backup_id);
+// ALREADY_EXISTS, VM_REGISTERED (metadata "vm_id", "vm_uuid"): the id means another VM, or the VM
+// has another id.
+absl::Status VmRegistered(absl::string_view id, absl::string_view vm_uuid);
+// ALREADY_EXISTS, VM_ID_IS_A_NAME (metadata "vm_id", "vm_uuid"): another VM bears the id as its
+// name, and would be found by it no more.
+absl::Status VmIdIsAName(absl::string_view id, absl::string_view vm_uuid);
+// FAILED_PRECONDITION, FILES_ON_OTHER_HOST (metadata "host_id", "vm_host_id"): files of a failed
+// try may lie where only the host of that try can remove them, and its VM moved on.
+absl::Status FilesOnOtherHost(const BackupRecord& record, absl::string_view vm_host_id);
+// FAILED_PRECONDITION, HOST_IN_USE (metadata "host_id"): a backup that is not CLOSED names it.
+absl::Status HostInUse(absl::string_view host_id);
 // ABORTED, ETAG_MISMATCH: read again, decide again.
 absl::Status EtagMismatch(absl::string_view id, absl::string_view given, absl::string_view now);
 
@@ -71,6 +82,15 @@ absl::Status HostChanged(absl::string_view host_id, absl::string_view pinned,
 // FAILED_PRECONDITION, EXECUTOR_TAKEN: this executor is registered as another host already
 // (metadata "host_id").
 absl::Status ExecutorTaken(absl::string_view executor_id, absl::string_view host_id);
+
+// FAILED_PRECONDITION, EXECUTOR_NOT_SEEN (metadata "host_id", "answered"): only the executor that
+// answered last and was refused can be confirmed. `answered`: its UUID; empty when none was
+// refused.
+absl::Status ExecutorNotSeen(absl::string_view host_id, absl::string_view executor_id,
+                             absl::string_view answered);
+// ABORTED, STALE_EXECUTOR (metadata "host_id", "executor_id"): the host is another executor's by
+// now, or is not registered any more.
+absl::Status StaleExecutor(absl::string_view host_id, absl::string_view executor_id);
 
 // FAILED_PRECONDITION, STORE_LOCKED. `holder`: who, in words.
 absl::Status StoreLocked(absl::string_view path, absl::string_view holder);

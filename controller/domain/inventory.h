@@ -16,7 +16,7 @@ enum class Availability { kUnknown = 0, kOnline = 1, kUnreachable = 2, kRefused 
 enum class PowerState { kUnknown = 0, kOn = 1, kOff = 2, kPaused = 3 };
 enum class Health { kUnknown = 0, kHealthy = 1, kIll = 2, kUninitialized = 3 };
 
-// Durable: never erased.
+// Durable: kept until a user deletes it.
 struct HostRecord {
   HostId id;
   std::string address;
@@ -25,7 +25,9 @@ struct HostRecord {
   std::string hypervisor;
   std::string version;
   bool simulated = false;
-  int64_t acknowledged_sequence = 0;  // the last event that is recorded here
+  bool draining = false;                     // running work ends, nothing new starts
+  int64_t acknowledged_sequence = 0;         // the last event that is recorded here
+  std::optional<absl::Time> last_seen = {};  // when its executor last spoke
 
   bool operator==(const HostRecord&) const = default;
 };
@@ -39,6 +41,16 @@ struct Overlay {
   std::string remedy;
 
   bool operator==(const Overlay&) const = default;
+};
+
+// A caller's own id for a VM, beside its UUID and its name. Durable; a project has each id and each
+// UUID once.
+struct VmRegistration {
+  std::string project;
+  std::string id;
+  std::string uuid;  // lower case
+
+  bool operator==(const VmRegistration&) const = default;
 };
 
 // As the host last reported it.

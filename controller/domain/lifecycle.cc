@@ -35,6 +35,16 @@ void FillResult(BackupRecord& record, const BackupResult& result) {
   record.simulated = result.simulated;
 }
 
+// Back into the queue, to be placed anew. Where files may lie stays said.
+void QueueAgain(BackupRecord& record) {
+  record.state = BackupState::kRequested;
+  record.time_valid.reset();
+  if (record.files_may_exist) return;
+  record.repository = 0;
+  record.repository_id.clear();
+  record.placement_reason.clear();
+}
+
 // The backup did not come about this time: another try when one is left and `again` says it is
 // safe, else for good.
 void FailBackup(BackupRecord& record, Failure failure, bool again) {
@@ -44,14 +54,8 @@ void FailBackup(BackupRecord& record, Failure failure, bool again) {
     record.state = BackupState::kUnresourced;
     return;
   }
-  record.state = BackupState::kRequested;
   ++record.attempts;
-  record.time_valid.reset();
-  if (!record.files_may_exist) {  // else it still says where they are
-    record.repository = 0;
-    record.repository_id.clear();
-    record.placement_reason.clear();
-  }
+  QueueAgain(record);
 }
 
 // A scrub that waits for the end of the backup's own task got it.
@@ -146,6 +150,17 @@ absl::StatusOr<BackupRecord> RequestScrub(const BackupRecord& record) {
   return next;
 }
 
+absl::StatusOr<BackupRecord> RequestRetry(const BackupRecord& record) {
+  if (record.state != BackupState::kUnresourced) {
+    return error::IllegalTransition(record.state, BackupState::kRequested);
+  }
+  BackupRecord next = record;
+  next.failure.reset();
+  next.attempts = 0;
+  QueueAgain(next);
+  return next;
+}
+
 absl::StatusOr<BackupRecord> BeginTask(const BackupRecord& record, std::string task_id,
                                        int repository, std::string repository_id,
                                        std::string placement_reason, int64_t reserved_bytes) {
@@ -158,6 +173,7 @@ absl::StatusOr<BackupRecord> BeginTask(const BackupRecord& record, std::string t
   next.task_open = true;
   next.task_is_scrub = need == Need::kScrubTask;
   if (next.task_is_scrub) {  // where its files are is known since the backup's own task
+    if (repository_id == record.repository_id) next.repository = repository;
     next.state = BackupState::kScrubbing;
     return next;
   }

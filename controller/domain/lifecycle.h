@@ -24,8 +24,13 @@ std::optional<BackupRecord> ApplyEvent(const BackupRecord& record, const Executo
 // SCRUB asked for. ILLEGAL_TRANSITION from CLOSED; from SCRUB and SCRUBBING the record as it is.
 absl::StatusOr<BackupRecord> RequestScrub(const BackupRecord& record);
 
-// A new try: the next epoch, a new task. A scrub goes where the record says that the files are,
-// whatever the placement given here. STALE_TASK unless NeedOf() says kBackupTask or kScrubTask.
+// Another try of a backup that failed for good, as if it had just been asked for: REQUESTED, no
+// failure, all attempts left. ILLEGAL_TRANSITION from every state but UNRESOURCED.
+absl::StatusOr<BackupRecord> RequestRetry(const BackupRecord& record);
+
+// A new try: the next epoch, a new task. A scrub goes to the repository where the record says that
+// the files are, whatever is given here; of that one `repository` is the slot that it has by now.
+// STALE_TASK unless NeedOf() says kBackupTask or kScrubTask.
 absl::StatusOr<BackupRecord> BeginTask(const BackupRecord& record, std::string task_id,
                                        int repository, std::string repository_id,
                                        std::string placement_reason, int64_t reserved_bytes);

@@ -16,7 +16,7 @@ struct Edge {
 };
 
 // All ways that a record may go. BUILDING -> REQUESTED is another try after a step before the
-// snapshot failed for a passing reason.
+// snapshot failed for a passing reason; UNRESOURCED -> REQUESTED is one that a user asked for.
 inline constexpr std::array kTransitions = {
     Edge{BackupState::kRequested, BackupState::kBuilding},
     Edge{BackupState::kRequested, BackupState::kUnresourced},
@@ -25,6 +25,7 @@ inline constexpr std::array kTransitions = {
     Edge{BackupState::kBuilding, BackupState::kRunning},
     Edge{BackupState::kBuilding, BackupState::kUnresourced},
     Edge{BackupState::kBuilding, BackupState::kScrub},
+    Edge{BackupState::kUnresourced, BackupState::kRequested},
     Edge{BackupState::kUnresourced, BackupState::kScrub},
     Edge{BackupState::kRunning, BackupState::kScrub},
     Edge{BackupState::kScrub, BackupState::kScrubbing},

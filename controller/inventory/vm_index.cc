@@ -11,6 +11,7 @@ namespace {
 
 std::vector<HostId> HostsOf(const std::map<HostId, VmRecord>& on_hosts) {
   std::vector<HostId> hosts;
+  hosts.reserve(on_hosts.size());
   for (const auto& [host, vm] : on_hosts) hosts.push_back(host);
   return hosts;
 }
@@ -79,6 +80,24 @@ std::vector<VmRecord> VmIndex::OfHost(const HostId& host) const {
   return vms;
 }
 
+std::vector<VmRecord> VmIndex::OnOverlay() const {
+  std::vector<VmRecord> vms;
+  for (const auto& [uuid, on_hosts] : by_uuid_) {
+    for (const auto& [host, vm] : on_hosts) {
+      if (vm.overlay) vms.push_back(vm);
+    }
+  }
+  return vms;
+}
+
+std::vector<std::string> VmIndex::Named(absl::string_view name) const {
+  std::vector<std::string> uuids;
+  const auto named = uuids_by_name_.find(std::string(name));
+  if (named == uuids_by_name_.end()) return uuids;
+  for (const auto& [uuid, hosts] : named->second) uuids.push_back(uuid);
+  return uuids;
+}
+
 std::vector<ResolvedVm> VmIndex::List() const {
   std::vector<ResolvedVm> vms;
   for (const auto& [uuid, on_hosts] : by_uuid_) {
@@ -100,15 +119,10 @@ absl::StatusOr<ResolvedVm> VmIndex::Resolve(absl::string_view spelling) const {
   if (const auto at = by_uuid_.find(absl::AsciiStrToLower(spelling)); at != by_uuid_.end()) {
     return ResolveUuid(at->first, at->second);
   }
-  const auto named = uuids_by_name_.find(std::string(spelling));
-  if (named == uuids_by_name_.end()) return error::VmNotFound(spelling);
-  if (named->second.size() > 1) {
-    std::vector<std::string> uuids;
-    for (const auto& [uuid, hosts] : named->second) uuids.push_back(uuid);
-    return error::VmNameAmbiguous(spelling, uuids);
-  }
-  const std::string& uuid = named->second.begin()->first;
-  return ResolveUuid(uuid, by_uuid_.at(uuid));
+  const std::vector<std::string> named = Named(spelling);
+  if (named.empty()) return error::VmNotFound(spelling);
+  if (named.size() > 1) return error::VmNameAmbiguous(spelling, named);
+  return ResolveUuid(named.front(), by_uuid_.at(named.front()));
 }
 
 }  // namespace vmkeep::controller

@@ -22,6 +22,11 @@ class VmIndex {
   // The host's VMs by UUID.
   std::vector<VmRecord> OfHost(const HostId& host) const;
 
+  // Those on an overlay, one entry per host that has them.
+  std::vector<VmRecord> OnOverlay() const;
+  // The UUIDs of the VMs that bear this name.
+  std::vector<std::string> Named(absl::string_view name) const;
+
   // By UUID, one entry per UUID: as the host that runs it reports it, else as the first host does.
   std::vector<ResolvedVm> List() const;
   // See Inventory::ResolveVm.

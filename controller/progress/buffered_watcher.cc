@@ -43,6 +43,11 @@ BufferedWatcher::BufferedWatcher(const WatchHub::Request& request, const WatchLi
       taken_to_(read_to_),
       published_(published) {}
 
+void BufferedWatcher::Expect(const BackupRecord& record) {
+  MutexLock lock(&mu_);
+  if (resumed_ && until_settled_ && interest_.MayConcern(record)) interest_.Tell(record);
+}
+
 std::optional<Watcher::Item> BufferedWatcher::Next() {
   std::optional<Taken> taken;
   {
@@ -68,7 +73,7 @@ std::optional<BufferedWatcher::Taken> BufferedWatcher::Take() {
     taken_to_ = record->revision;
     // A resume does not know what was told before: it tells of everything that may have left the
     // filter.
-    if (!interest_.Wants(*record) && !(resumed_ && !snapshot_told_)) continue;
+    if (!interest_.Wants(*record) && (!resumed_ || snapshot_told_)) continue;
     interest_.Tell(*record);
     return Taken{record, false, Position()};
   }

@@ -33,6 +33,10 @@ class BufferedWatcher final : public Watcher {
                                                const WatchLimits& limits, const LiveState& live,
                                                int64_t published, Read read,
                                                std::function<void()> on_ready);
+  // An unfinished backup of the moment when it was made; before Start(). A resumed watch that waits
+  // until all is settled was told of it before, and waits for it though it may hear nothing of it
+  // for now.
+  void Expect(const BackupRecord& record) ABSL_LOCKS_EXCLUDED(mu_);
   void Start() { RequestRows(); }
 
   std::optional<Item> Next() override ABSL_LOCKS_EXCLUDED(mu_);

@@ -51,6 +51,22 @@ void LiveState::Forget(const BackupId& id) {
   Changed(id);
 }
 
+void LiveState::SetVmConditions(std::map<BackupId, Condition> conditions) {
+  std::vector<BackupId> changed;
+  {
+    MutexLock lock(&mu_);
+    for (const auto& [id, condition] : conditions) {
+      const auto before = vm_conditions_.find(id);
+      if (before == vm_conditions_.end() || before->second != condition) changed.push_back(id);
+    }
+    for (const auto& [id, condition] : vm_conditions_) {
+      if (!conditions.contains(id)) changed.push_back(id);
+    }
+    vm_conditions_ = std::move(conditions);
+  }
+  for (const BackupId& id : changed) Changed(id, About::kVm);
+}
+
 BackupView LiveState::View(BackupRecord record) const {
   BackupView view;
   {
@@ -61,17 +77,31 @@ BackupView LiveState::View(BackupRecord record) const {
       for (const auto& [type, condition] : entry->second.conditions)
         view.conditions.push_back(condition);
     }
+    // Nothing is owed to a backup that is gone, whatever became of its VM.
+    const auto of_vm = vm_conditions_.find(record.id);
+    if (of_vm != vm_conditions_.end() && record.state != BackupState::kClosed)
+      view.conditions.push_back(of_vm->second);
   }
   view.record = std::move(record);
   return view;
 }
 
-void LiveState::OnChange(std::function<void(const BackupId&)> changed) {
+std::map<std::string, int> LiveState::CountConditions() const {
+  std::map<std::string, int> counts;
+  MutexLock lock(&mu_);
+  for (const auto& [id, entry] : entries_) {
+    for (const auto& [type, condition] : entry.conditions) ++counts[type];
+  }
+  for (const auto& [id, condition] : vm_conditions_) ++counts[condition.type];
+  return counts;
+}
+
+void LiveState::OnChange(std::function<void(const BackupId&, About)> changed) {
   changed_ = std::move(changed);
 }
 
-void LiveState::Changed(const BackupId& id) const {
-  if (changed_) changed_(id);
+void LiveState::Changed(const BackupId& id, About about) const {
+  if (changed_) changed_(id, about);
 }
 
 }  // namespace vmkeep::controller

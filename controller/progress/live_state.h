@@ -22,8 +22,8 @@ struct BackupView {
   std::vector<Condition> conditions;
 };
 
-// Progress and conditions of unfinished work: in memory only, they advance no revision.
-// Thread-safe.
+// Progress and conditions of unfinished work, and the condition of VMs that are still on a backup's
+// overlay: in memory only, they advance no revision. Thread-safe.
 class LiveState {
  public:
   explicit LiveState(Clock& clock);
@@ -34,15 +34,23 @@ class LiveState {
   void ClearCondition(const BackupId& id, absl::string_view type);
   // The work ended: nothing of it stays.
   void Forget(const BackupId& id);
+  // What is the case of the VMs of these backups, whatever the backups' states; of all others
+  // nothing is. They stay until the next call: the end of a backup's work does not end them.
+  void SetVmConditions(std::map<BackupId, Condition> conditions);
 
   BackupView View(BackupRecord record) const;
 
+  // How many backups have a condition, by its type.
+  std::map<std::string, int> CountConditions() const;
+
+  // What changed: of the work under way, or of the VM.
+  enum class About { kWork, kVm };
   // Called, from some thread and without a lock, after something above changed what View() answers.
   // Set once, before use.
-  void OnChange(std::function<void(const BackupId&)> changed);
+  void OnChange(std::function<void(const BackupId&, About)> changed);
 
  private:
-  void Changed(const BackupId& id) const;
+  void Changed(const BackupId& id, About about = About::kWork) const;
 
   struct Entry {
     std::optional<Progress> progress;
@@ -51,7 +59,8 @@ class LiveState {
   Clock& clock_;
   mutable Mutex mu_;
   std::map<BackupId, Entry> entries_ ABSL_GUARDED_BY(mu_);
-  std::function<void(const BackupId&)> changed_;
+  std::map<BackupId, Condition> vm_conditions_ ABSL_GUARDED_BY(mu_);
+  std::function<void(const BackupId&, About)> changed_;
 };
 
 }  // namespace vmkeep::controller

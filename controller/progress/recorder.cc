@@ -6,6 +6,7 @@
 #include "controller/domain/lifecycle.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 namespace vmkeep::controller {
@@ -40,7 +41,10 @@ absl::Status ApplyOne(StoreTransaction& transaction, const HostId& host, const E
 }
 
 absl::StatusOr<Records> ApplyAll(StoreTransaction& transaction, const HostId& host,
+                                 const std::string& executor_id,
                                  const std::vector<ExecutorEvent>& events, int64_t last) {
+  VMKEEP_ASSIGN_OR_RETURN(const std::optional<HostRecord> known, transaction.GetHost(host));
+  if (!known || known->executor_id != executor_id) return error::StaleExecutor(host, executor_id);
   Records changed;
   for (const ExecutorEvent& event : events)
     VMKEEP_RETURN_IF_ERROR(ApplyOne(transaction, host, event, changed));
@@ -53,7 +57,8 @@ absl::StatusOr<Records> ApplyAll(StoreTransaction& transaction, const HostId& ho
 Recorder::Recorder(BackupStore& store, LiveState& live, Clock& clock)
     : store_(store), clock_(clock), tasks_(std::make_shared<OpenTasks>(live)) {}
 
-void Recorder::ApplyEvents(const HostId& host, std::vector<ExecutorEvent> events,
+void Recorder::ApplyEvents(const HostId& host, const std::string& executor_id,
+                           std::vector<ExecutorEvent> events,
                            std::function<void(absl::StatusOr<int64_t>)> done) {
   int64_t last = 0;
   std::vector<ExecutorEvent> durable;
@@ -68,8 +73,8 @@ void Recorder::ApplyEvents(const HostId& host, std::vector<ExecutorEvent> events
   }
   if (durable.empty()) return done(last);
   store_.Commit(
-      [host, last, durable = std::move(durable)](StoreTransaction& transaction) {
-        return ApplyAll(transaction, host, durable, last);
+      [host, executor_id, last, durable = std::move(durable)](StoreTransaction& transaction) {
+        return ApplyAll(transaction, host, executor_id, durable, last);
       },
       [tasks = tasks_, last, done = std::move(done)](const absl::StatusOr<Records>& changed) {
         if (!changed.ok()) return done(changed.status());

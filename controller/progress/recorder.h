@@ -26,11 +26,14 @@ class Recorder {
 
   Recorder(BackupStore& store, LiveState& live, Clock& clock);
 
-  // A host's events in their order: progress to memory, the rest in one commit together with the
-  // acknowledged sequence. Events of an old epoch or task, or about another host's backup, change
-  // nothing and are acknowledged all the same. `done` has the last durable sequence, 0 when there
-  // was none: then nothing is written and it is called at once.
-  void ApplyEvents(const HostId& host, std::vector<ExecutorEvent> events,
+  // Events of a host in their order, as its executor reported them: progress to memory, the rest in
+  // one commit together with the acknowledged sequence. Events of an old epoch or task, or about
+  // another host's backup, change nothing and are acknowledged all the same. `done` has the last
+  // durable sequence, 0 when there was none: then nothing is written and it is called at once.
+  // STALE_EXECUTOR, and nothing is written, when the executor is not the host's pinned one: each
+  // counts its events by itself.
+  void ApplyEvents(const HostId& host, const std::string& executor_id,
+                   std::vector<ExecutorEvent> events,
                    std::function<void(absl::StatusOr<int64_t>)> done);
 
   // Placement and a new epoch in one commit, before the executor is called. Refused when the record

@@ -18,7 +18,7 @@ using SharedRecord = std::shared_ptr<const BackupRecord>;
 
 // Changes that a watcher did not take yet: the newest record of each backup, in the order in which
 // they came first. Not thread-safe. Bounded: at most `max_changes` changed backups; those with live
-// changes alone are at most the unfinished ones, one per VM.
+// changes alone are at most the unfinished ones, one per VM, and those whose VM is on an overlay.
 class WatchBuffer {
  public:
   explicit WatchBuffer(size_t max_changes) : max_changes_(max_changes) {}

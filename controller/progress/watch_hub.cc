@@ -35,6 +35,7 @@ class Fan {
   std::shared_ptr<BufferedWatcher> Add(Make make) ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(&mu_);
     std::shared_ptr<BufferedWatcher> watcher = make(published_);
+    for (const auto& [id, record] : open_) watcher->Expect(*record);
     watchers_.push_back(watcher);
     if (closed_) watcher->End(std::nullopt);
     return watcher;
@@ -42,6 +43,8 @@ class Fan {
 
   void Changed(const std::vector<BackupRecord>& records) ABSL_LOCKS_EXCLUDED(mu_);
   void Live(const BackupId& id) ABSL_LOCKS_EXCLUDED(mu_);
+  // `record` is the newest that was published of the backup.
+  void Live(const SharedRecord& record) ABSL_LOCKS_EXCLUDED(mu_);
   void Rows(const std::shared_ptr<BufferedWatcher>& watcher,
             absl::StatusOr<std::vector<BackupRecord>> rows, int64_t read_at)
       ABSL_LOCKS_EXCLUDED(mu_);
@@ -51,6 +54,8 @@ class Fan {
   // Those still in use, and `held`, which keeps them until after the lock: a watcher's end may run
   // its user's code.
   void Hold(Watchers& held) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void OfferLive(const SharedRecord& record, Watchers& held, Watchers& ready)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   Mutex mu_;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
@@ -73,6 +78,7 @@ void Fan::Hold(Watchers& held) {
 
 void Fan::Changed(const std::vector<BackupRecord>& records) {
   std::vector<SharedRecord> shared;
+  shared.reserve(records.size());
   for (const BackupRecord& record : records)
     shared.push_back(std::make_shared<const BackupRecord>(record));
   Watchers held;
@@ -102,12 +108,26 @@ void Fan::Live(const BackupId& id) {
     MutexLock lock(&mu_);
     const auto record = open_.find(id);
     if (record == open_.end()) return;
-    Hold(held);
-    for (const auto& watcher : held) {
-      if (watcher->OfferLive(record->second)) ready.push_back(watcher);
-    }
+    OfferLive(record->second, held, ready);
   }
   TellReady(ready);
+}
+
+void Fan::Live(const SharedRecord& record) {
+  Watchers held;
+  Watchers ready;
+  {
+    MutexLock lock(&mu_);
+    OfferLive(record, held, ready);
+  }
+  TellReady(ready);
+}
+
+void Fan::OfferLive(const SharedRecord& record, Watchers& held, Watchers& ready) {
+  Hold(held);
+  for (const auto& watcher : held) {
+    if (watcher->OfferLive(record)) ready.push_back(watcher);
+  }
 }
 
 void Fan::Rows(const std::shared_ptr<BufferedWatcher>& watcher,
@@ -166,6 +186,23 @@ class StoreWatchHub final : public WatchHub {
     fan_->Changed(records);
   }
   void PublishLive(const BackupId& id) override { fan_->Live(id); }
+  void PublishVm(const BackupId& id) override {
+    // On the writer, though it writes nothing: there it is the newest that was published.
+    store_.Commit(
+        [id](StoreTransaction& transaction) -> absl::StatusOr<std::vector<BackupRecord>> {
+          absl::StatusOr<std::optional<BackupRecord>> found = transaction.Get(kAnyProject, id);
+          if (!found.ok()) return found.status();
+          std::vector<BackupRecord> records;
+          if (found->has_value()) records.push_back(**std::move(found));
+          return records;
+        },
+        [weak_fan =
+             std::weak_ptr<Fan>(fan_)](const absl::StatusOr<std::vector<BackupRecord>>& found) {
+          const std::shared_ptr<Fan> fan = weak_fan.lock();
+          if (fan == nullptr || !found.ok() || found->empty()) return;
+          fan->Live(std::make_shared<const BackupRecord>(found->front()));
+        });
+  }
   void Close() override { fan_->Close(); }
 
  private:

@@ -58,8 +58,10 @@ class WatchHub {
   virtual std::shared_ptr<Watcher> Watch(Request request, std::function<void()> on_ready) = 0;
   // Records after their commit, in commit order (the store's observer).
   virtual void PublishCommitted(const std::vector<BackupRecord>& records) = 0;
-  // Progress or conditions of one backup changed; its record did not.
+  // Progress or conditions of work under way changed; its record did not.
   virtual void PublishLive(const BackupId& id) = 0;
+  // The condition of a backup's VM changed; also of a settled backup, which the store is asked for.
+  virtual void PublishVm(const BackupId& id) = 0;
   // Ends every watcher with UNAVAILABLE and "resume at"; later Watch() calls are refused the same
   // way.
   virtual void Close() = 0;

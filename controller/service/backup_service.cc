@@ -5,6 +5,7 @@
 #include "controller/domain/errors.h"
 #include "controller/service/convert.h"
 #include "controller/service/create_backup.h"
+#include "controller/service/retry_backup.h"
 #include "controller/service/tokens.h"
 #include "controller/service/update_backup.h"
 
@@ -109,8 +110,9 @@ grpc::ServerUnaryReactor* BackupService::ListBackups(grpc::CallbackServerContext
   const auto input = Validate(*request);
   if (!input.ok()) return Finish(reactor, input.status());
   const TokenScope scope = ScopeOf(*caller, input->query_digest);
-  const auto query = ToQuery(*caller, *input, scope);
+  auto query = ToQuery(*caller, *input, scope);
   if (!query.ok()) return Finish(reactor, query.status());
+  query->filter = Spelled(*caller, std::move(query->filter));
   store_.Read([this, query = *query, scope, response, reactor](absl::StatusOr<StoreView*> view) {
     Finish(reactor, view.ok() ? FillPage(**view, query, scope, live_, response) : view.status());
   });
@@ -125,10 +127,25 @@ grpc::ServerUnaryReactor* BackupService::UpdateBackup(grpc::CallbackServerContex
   if (!caller.ok()) return Finish(reactor, caller.status());
   const auto input = Validate(*request);
   if (!input.ok()) return Finish(reactor, input.status());
-  controller::UpdateBackup(store_, *caller, *input,
+  controller::UpdateBackup(store_, clock_, *caller, *input,
                            [this, response, reactor](const absl::StatusOr<BackupRecord>& record) {
                              Reply(record, response, reactor);
                            });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* BackupService::RetryBackup(grpc::CallbackServerContext* context,
+                                                     const pb::RetryBackupRequest* request,
+                                                     pb::Backup* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  const auto caller = gate_.Admit(*context, "/vmkeep.v1.BackupService/RetryBackup");
+  if (!caller.ok()) return Finish(reactor, caller.status());
+  const auto input = Validate(*request);
+  if (!input.ok()) return Finish(reactor, input.status());
+  controller::RetryBackup(store_, inventory_, *caller, *input,
+                          [this, response, reactor](const absl::StatusOr<BackupRecord>& record) {
+                            Reply(record, response, reactor);
+                          });
   return reactor;
 }
 
@@ -150,6 +167,11 @@ void BackupService::Reply(const absl::StatusOr<BackupRecord>& record, pb::Backup
   Finish(reactor, record.status());
 }
 
+BackupFilter BackupService::Spelled(const Caller& caller, BackupFilter filter) const {
+  for (std::string& vm : filter.vms) vm = inventory_.UuidOf(caller.project, vm);
+  return filter;
+}
+
 TokenScope BackupService::ScopeOf(const Caller& caller, const std::string& query_digest) const {
   return {store_.controller_id(), absl::StrCat(caller.project, "/", query_digest)};
 }
@@ -158,7 +180,7 @@ absl::StatusOr<WatchHub::Request> BackupService::ToWatch(const Caller& caller,
                                                          const WatchInput& input) const {
   WatchHub::Request watch;
   watch.project = caller.project;
-  watch.filter = input.filter;
+  watch.filter = Spelled(caller, input.filter);
   watch.until_settled = input.until_settled;
   if (input.resume_token.empty()) return watch;
   VMKEEP_ASSIGN_OR_RETURN(

@@ -33,6 +33,9 @@ class BackupService final : public ::vmkeep::v1::BackupService::CallbackService 
   grpc::ServerUnaryReactor* UpdateBackup(grpc::CallbackServerContext* context,
                                          const ::vmkeep::v1::UpdateBackupRequest* request,
                                          ::vmkeep::v1::Backup* response) override;
+  grpc::ServerUnaryReactor* RetryBackup(grpc::CallbackServerContext* context,
+                                        const ::vmkeep::v1::RetryBackupRequest* request,
+                                        ::vmkeep::v1::Backup* response) override;
   grpc::ServerWriteReactor<::vmkeep::v1::WatchBackupsResponse>* WatchBackups(
       grpc::CallbackServerContext* context,
       const ::vmkeep::v1::WatchBackupsRequest* request) override;
@@ -41,6 +44,8 @@ class BackupService final : public ::vmkeep::v1::BackupService::CallbackService 
   // Ends the call with the record as it is now, or the error.
   void Reply(const absl::StatusOr<BackupRecord>& record, ::vmkeep::v1::Backup* response,
              grpc::ServerUnaryReactor* reactor) const;
+  // A registered id in it also finds backups of before it was registered.
+  BackupFilter Spelled(const Caller& caller, BackupFilter filter) const;
   TokenScope ScopeOf(const Caller& caller, const std::string& query_digest) const;
   absl::StatusOr<WatchHub::Request> ToWatch(const Caller& caller, const WatchInput& input) const;
 

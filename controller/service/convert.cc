@@ -139,16 +139,18 @@ pb::Host ToProto(const HostView& host) {
   result.set_hypervisor(host.record.hypervisor);
   result.set_version(host.record.version);
   result.set_simulated(host.record.simulated);
+  result.set_draining(host.record.draining);
   result.set_availability(static_cast<pb::Host::Availability>(host.availability));
   result.set_message(host.message);
-  SetTime(host.last_seen, &result, &pb::Host::mutable_last_seen_time);
+  if (host.record.last_seen)
+    SetTime(*host.record.last_seen, &result, &pb::Host::mutable_last_seen_time);
   return result;
 }
 
 pb::Vm ToProto(const ResolvedVm& vm, const std::string& project,
                const BackupId& unfinished_backup_id) {
   pb::Vm result;
-  result.set_id(vm.vm.uuid);
+  result.set_id(vm.id());
   result.set_uuid(vm.vm.uuid);
   result.set_name(vm.vm.name);
   result.set_host_id(vm.vm.host_id);

@@ -4,7 +4,7 @@
 #include "common/status_macros.h"
 #include "common/uuid.h"
 #include "controller/domain/errors.h"
-#include "controller/service/errors.h"
+#include "controller/service/vm_checks.h"
 
 #include <memory>
 #include <optional>
@@ -22,14 +22,14 @@ struct Request {
   BackupRecord record;  // as it would be inserted; empty when `vm` is an error
 };
 
-BackupRecord NewRecord(const Caller& caller, const CreateInput& input, const VmRecord& vm,
+BackupRecord NewRecord(const Caller& caller, const CreateInput& input, const ResolvedVm& resolved,
                        const std::optional<HostView>& host, absl::Time now) {
+  const VmRecord& vm = resolved.vm;
   BackupRecord record;
   record.project = caller.project;
-  record.vm_id = vm.uuid;
+  record.vm_id = resolved.id();
   record.vm_uuid = vm.uuid;
   record.vm_name = vm.name;
-  record.name = input.name;
   record.labels = input.labels;
   record.quiesce = input.quiesce;
   record.requested_repository = input.repository;
@@ -48,27 +48,10 @@ BackupRecord NewRecord(const Caller& caller, const CreateInput& input, const VmR
 absl::Status CheckVm(StoreView& view, const Request& request) {
   const VmRecord& vm = request.vm->vm;
   const std::string& project = request.caller.project;
-  VMKEEP_ASSIGN_OR_RETURN(const auto unfinished, view.FindUnfinished(vm.uuid));
-  if (unfinished && unfinished->project != project) return error::VmBackedUpAlready(vm.name);
-  if (unfinished) return error::VmHasUnfinishedBackup(vm.name, unfinished->id);
-  if (vm.overlay && vm.overlay->needs_attention) {
-    return error::VmOnOverlay(vm.name, vm.uuid, vm.overlay->backup_id, vm.overlay->remedy);
-  }
-  VMKEEP_ASSIGN_OR_RETURN(const auto taken, view.FindByName(project, vm.uuid, request.input.name));
-  if (taken) return error::NameTaken(request.input.name, taken->id);
+  VMKEEP_RETURN_IF_ERROR(CheckVmIsFree(view, project, vm));
+  VMKEEP_ASSIGN_OR_RETURN(const auto taken, view.FindByName(project, vm.uuid, request.record.name));
+  if (taken) return error::NameTaken(request.record.name, taken->id);
   return absl::OkStatus();
-}
-
-// How much to promise: what the VM's last backup took. A first backup promises nothing, its host
-// checks the space.
-absl::StatusOr<int64_t> EstimateBytes(StoreView& view, const Request& request) {
-  BackupQuery query;
-  query.project = request.caller.project;
-  query.filter.vms = {request.vm->vm.uuid};
-  query.filter.states = {BackupState::kRunning};
-  query.limit = 1;
-  VMKEEP_ASSIGN_OR_RETURN(const auto last, view.List(query));
-  return last.empty() ? 0 : last.front().stored_bytes;
 }
 
 // The record that answers the request: one that is there already (its id is set), or the one to
@@ -88,7 +71,8 @@ absl::StatusOr<BackupRecord> Decide(StoreView& view, const Request& request) {
   VMKEEP_RETURN_IF_ERROR(request.vm.status());
   VMKEEP_RETURN_IF_ERROR(CheckVm(view, request));
   BackupRecord record = request.record;
-  VMKEEP_ASSIGN_OR_RETURN(record.reserved_bytes, EstimateBytes(view, request));
+  VMKEEP_ASSIGN_OR_RETURN(record.reserved_bytes,
+                          EstimateBytes(view, record.project, record.vm_uuid));
   return record;
 }
 
@@ -97,11 +81,15 @@ absl::StatusOr<BackupRecord> Decide(StoreView& view, const Request& request) {
 void CreateBackup(BackupStore& store, const Inventory& inventory, Clock& clock,
                   const Caller& caller, const CreateInput& input,
                   std::function<void(absl::StatusOr<BackupRecord>)> done) {
-  auto request =
-      std::make_shared<Request>(Request{caller, input, inventory.ResolveVm(input.vm), {}});
+  auto request = std::make_shared<Request>(
+      Request{caller, input, inventory.ResolveVm(caller.project, input.vm), {}});
   if (request->vm.ok()) {
-    const VmRecord& vm = request->vm->vm;
-    request->record = NewRecord(caller, input, vm, inventory.GetHost(vm.host_id), clock.Now());
+    const absl::Time now = clock.Now();
+    request->record =
+        NewRecord(caller, input, *request->vm, inventory.GetHost(request->vm->vm.host_id), now);
+    auto name = ExpandName(input.name, now);
+    if (!name.ok()) return done(name.status());
+    request->record.name = *std::move(name);
   }
   if (input.validate_only) {
     store.Read([request, done = std::move(done)](absl::StatusOr<StoreView*> view) {

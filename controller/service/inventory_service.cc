@@ -126,6 +126,80 @@ grpc::ServerUnaryReactor* InventoryService::ListHosts(grpc::CallbackServerContex
   return Finish(reactor, absl::OkStatus());
 }
 
+grpc::ServerUnaryReactor* InventoryService::UpdateHost(grpc::CallbackServerContext* context,
+                                                       const pb::UpdateHostRequest* request,
+                                                       pb::Host* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  const auto caller = gate_.Admit(*context, "/vmkeep.v1.InventoryService/UpdateHost");
+  if (!caller.ok()) return Finish(reactor, caller.status());
+  const auto input = Validate(*request);
+  if (!input.ok()) return Finish(reactor, input.status());
+  inventory_.UpdateHost(
+      input->id, {input->draining, input->executor_id},
+      [response, reactor, by = caller->principal](const absl::StatusOr<HostView>& host) {
+        if (!host.ok()) return (void)Finish(reactor, host.status());
+        log::Info("host_updated", {{"host", host->record.id},
+                                   {"draining", host->record.draining},
+                                   {"executor", host->record.executor_id},
+                                   {"by", by}});
+        *response = ToProto(*host);
+        Finish(reactor, absl::OkStatus());
+      });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* InventoryService::DeleteHost(grpc::CallbackServerContext* context,
+                                                       const pb::DeleteHostRequest* request,
+                                                       google::protobuf::Empty*) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  const auto caller = gate_.Admit(*context, "/vmkeep.v1.InventoryService/DeleteHost");
+  if (!caller.ok()) return Finish(reactor, caller.status());
+  const auto id = Validate(*request);
+  if (!id.ok()) return Finish(reactor, id.status());
+  inventory_.DeleteHost(*id, [reactor, id = *id, by = caller->principal](const absl::Status& gone) {
+    if (gone.ok()) log::Info("host_deleted", {{"host", id}, {"by", by}});
+    Finish(reactor, gone);
+  });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* InventoryService::RegisterVm(grpc::CallbackServerContext* context,
+                                                       const pb::RegisterVmRequest* request,
+                                                       pb::Vm* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  const auto caller = gate_.Admit(*context, "/vmkeep.v1.InventoryService/RegisterVm");
+  if (!caller.ok()) return Finish(reactor, caller.status());
+  const auto input = Validate(*request);
+  if (!input.ok()) return Finish(reactor, input.status());
+  inventory_.RegisterVm({caller->project, input->id, input->uuid},
+                        [this, project = caller->project, input = *input, response,
+                         reactor](const absl::Status& registered) {
+                          if (!registered.ok()) return (void)Finish(reactor, registered);
+                          auto vm = inventory_.ResolveVm(project, input.id);
+                          // No host reports it yet, or several do: what is known is what was asked.
+                          ResolvedVm known;
+                          known.vm.uuid = input.uuid;
+                          known.registered_id = input.id;
+                          ReplyVm(project, vm.ok() ? *std::move(vm) : std::move(known), response,
+                                  reactor);
+                        });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* InventoryService::GetVm(grpc::CallbackServerContext* context,
+                                                  const pb::GetVmRequest* request,
+                                                  pb::Vm* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  const auto caller = gate_.Admit(*context, "/vmkeep.v1.InventoryService/GetVm");
+  if (!caller.ok()) return Finish(reactor, caller.status());
+  const auto spelling = Validate(*request);
+  if (!spelling.ok()) return Finish(reactor, spelling.status());
+  auto vm = inventory_.ResolveVm(caller->project, *spelling);
+  if (!vm.ok()) return Finish(reactor, vm.status());
+  ReplyVm(caller->project, *std::move(vm), response, reactor);
+  return reactor;
+}
+
 grpc::ServerUnaryReactor* InventoryService::ListVms(grpc::CallbackServerContext* context,
                                                     const pb::ListVmsRequest* request,
                                                     pb::ListVmsResponse* response) {
@@ -137,8 +211,10 @@ grpc::ServerUnaryReactor* InventoryService::ListVms(grpc::CallbackServerContext*
   const TokenScope scope = ScopeOf(*caller, input->query_digest);
   const auto cursor = CursorOf(scope, input->page_token);
   if (!cursor.ok()) return Finish(reactor, cursor.status());
-  std::vector<ResolvedVm> vms = inventory_.ListVms();
-  std::erase_if(vms, [&](const ResolvedVm& vm) { return !OneOf(input->host_ids, vm.vm.host_id); });
+  std::vector<ResolvedVm> vms = inventory_.ListVms(caller->project);
+  std::erase_if(vms, [&](const ResolvedVm& vm) {
+    return !OneOf(input->host_ids, vm.vm.host_id) || (input->on_overlay && !vm.vm.overlay);
+  });
   std::string next;
   vms = CutPage(
       std::move(vms), *cursor, input->page_size, [](const ResolvedVm& vm) { return vm.vm.uuid; },
@@ -198,6 +274,17 @@ grpc::ServerUnaryReactor* InventoryService::ListRepositories(
         Finish(reactor, absl::OkStatus());
       });
   return reactor;
+}
+
+void InventoryService::ReplyVm(const std::string& project, ResolvedVm vm, pb::Vm* response,
+                               grpc::ServerUnaryReactor* reactor) {
+  store_.Read([project, vm = std::move(vm), response, reactor](absl::StatusOr<StoreView*> view) {
+    if (!view.ok()) return (void)Finish(reactor, view.status());
+    auto unfinished = UnfinishedByVm(**view, project);
+    if (!unfinished.ok()) return (void)Finish(reactor, unfinished.status());
+    *response = ToProto(vm, project, (*unfinished)[vm.vm.uuid]);
+    Finish(reactor, absl::OkStatus());
+  });
 }
 
 absl::StatusOr<std::string> InventoryService::CursorOf(const TokenScope& scope,

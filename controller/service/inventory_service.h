@@ -38,6 +38,18 @@ class InventoryService final : public ::vmkeep::v1::InventoryService::CallbackSe
   grpc::ServerUnaryReactor* ListHosts(grpc::CallbackServerContext* context,
                                       const ::vmkeep::v1::ListHostsRequest* request,
                                       ::vmkeep::v1::ListHostsResponse* response) override;
+  grpc::ServerUnaryReactor* UpdateHost(grpc::CallbackServerContext* context,
+                                       const ::vmkeep::v1::UpdateHostRequest* request,
+                                       ::vmkeep::v1::Host* response) override;
+  grpc::ServerUnaryReactor* DeleteHost(grpc::CallbackServerContext* context,
+                                       const ::vmkeep::v1::DeleteHostRequest* request,
+                                       google::protobuf::Empty* response) override;
+  grpc::ServerUnaryReactor* RegisterVm(grpc::CallbackServerContext* context,
+                                       const ::vmkeep::v1::RegisterVmRequest* request,
+                                       ::vmkeep::v1::Vm* response) override;
+  grpc::ServerUnaryReactor* GetVm(grpc::CallbackServerContext* context,
+                                  const ::vmkeep::v1::GetVmRequest* request,
+                                  ::vmkeep::v1::Vm* response) override;
   grpc::ServerUnaryReactor* ListVms(grpc::CallbackServerContext* context,
                                     const ::vmkeep::v1::ListVmsRequest* request,
                                     ::vmkeep::v1::ListVmsResponse* response) override;
@@ -52,6 +64,9 @@ class InventoryService final : public ::vmkeep::v1::InventoryService::CallbackSe
   // The last id of the page before; empty on the first one.
   absl::StatusOr<std::string> CursorOf(const TokenScope& scope,
                                        const std::string& page_token) const;
+  // Ends the call with the VM and what is under way for it.
+  void ReplyVm(const std::string& project, ResolvedVm vm, ::vmkeep::v1::Vm* response,
+               grpc::ServerUnaryReactor* reactor);
   TokenScope ScopeOf(const Caller& caller, const std::string& query_digest) const;
 
   const Gate& gate_;

@@ -46,10 +46,15 @@ bool SameForUsers(const BackupRecord& a, const BackupRecord& b) {
 
 }  // namespace
 
-void UpdateBackup(BackupStore& store, const Caller& caller, const UpdateInput& input,
+void UpdateBackup(BackupStore& store, Clock& clock, const Caller& caller, UpdateInput input,
                   std::function<void(absl::StatusOr<BackupRecord>)> done) {
+  if (input.name) {
+    auto name = ExpandName(*input.name, clock.Now());
+    if (!name.ok()) return done(name.status());
+    input.name = *std::move(name);
+  }
   auto answer = std::make_shared<BackupRecord>();
-  auto mutation = [caller, input, answer](
+  auto mutation = [caller, input = std::move(input), answer](
                       StoreTransaction& transaction) -> absl::StatusOr<std::vector<BackupRecord>> {
     VMKEEP_ASSIGN_OR_RETURN(const auto record, transaction.Get(caller.project, input.id));
     if (!record) return error::BackupNotFound(input.id);

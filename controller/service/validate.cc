@@ -6,7 +6,9 @@
 #include "controller/service/validate_fields.h"
 #include "controller/service/violations.h"
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 
 #include <set>
 
@@ -40,6 +42,26 @@ std::set<std::string> FieldsToChange(const pb::UpdateBackupRequest& request, Vio
     } else {
       found.Add("update_mask", absl::StrCat("\"", Printable(path),
                                             "\" cannot be changed; accepted: state, name, labels"));
+    }
+  }
+  return fields;
+}
+
+// The same for a host.
+std::set<std::string> FieldsToChange(const pb::UpdateHostRequest& request, Violations& found) {
+  std::set<std::string> fields;
+  if (!request.has_update_mask()) {
+    if (request.has_draining()) fields.insert("draining");
+    if (request.has_executor_id()) fields.insert("executor_id");
+    return fields;
+  }
+  for (const std::string& path : request.update_mask().paths()) {
+    if (path == "draining" || path == "executor_id") {
+      fields.insert(path);
+    } else {
+      found.Add("update_mask",
+                absl::StrCat("\"", Printable(path),
+                             "\" cannot be changed; accepted: draining, executor_id"));
     }
   }
   return fields;
@@ -81,6 +103,17 @@ absl::StatusOr<CreateInput> Validate(const pb::CreateBackupRequest& request) {
       .validate_only = request.validate_only(),
       .labels = {request.labels().begin(), request.labels().end()},
       .quiesce = given ? static_cast<Quiesce>(request.quiesce()) : Quiesce::kIfAvailable};
+}
+
+absl::StatusOr<std::string> ExpandName(const std::string& name, absl::Time now) {
+  const absl::TimeZone utc = absl::UTCTimeZone();
+  std::string expanded =
+      absl::StrReplaceAll(name, {{"{date}", absl::FormatTime("%Y-%m-%d", now, utc)},
+                                 {"{time}", absl::FormatTime("%H:%M:%S", now, utc)}});
+  Violations found;
+  found.CheckText("name", expanded, 1, kMaxName);
+  VMKEEP_RETURN_IF_ERROR(found.ToStatus());
+  return expanded;
 }
 
 absl::StatusOr<BackupId> Validate(const pb::GetBackupRequest& request) {
@@ -126,6 +159,13 @@ absl::StatusOr<UpdateInput> Validate(const pb::UpdateBackupRequest& request) {
   return input;
 }
 
+absl::StatusOr<RetryInput> Validate(const pb::RetryBackupRequest& request) {
+  Violations found;
+  CheckBackupId("id", request.id(), found);
+  VMKEEP_RETURN_IF_ERROR(found.ToStatus());
+  return RetryInput{request.id(), request.etag()};
+}
+
 absl::StatusOr<WatchInput> Validate(const pb::WatchBackupsRequest& request) {
   Violations found;
   WatchInput input;
@@ -152,9 +192,57 @@ absl::StatusOr<HostId> Validate(const pb::GetHostRequest& request) {
   return request.id();
 }
 
+absl::StatusOr<UpdateHostInput> Validate(const pb::UpdateHostRequest& request) {
+  Violations found;
+  CheckHostId("id", request.id(), found);
+  UpdateHostInput input{.id = request.id(), .draining = {}, .executor_id = {}};
+  for (const std::string& field : FieldsToChange(request, found)) {
+    if (field == "draining") input.draining = request.draining();
+    if (field != "executor_id") continue;
+    input.executor_id = absl::AsciiStrToLower(request.executor_id());
+    if (!IsUuid(*input.executor_id)) found.Add("executor_id", "must be an executor's UUID");
+  }
+  VMKEEP_RETURN_IF_ERROR(found.ToStatus());
+  if (!input.draining && !input.executor_id)
+    return InvalidArgument("update_mask", "nothing to change: give draining or executor_id");
+  return input;
+}
+
+absl::StatusOr<HostId> Validate(const pb::DeleteHostRequest& request) {
+  Violations found;
+  CheckHostId("id", request.id(), found);
+  VMKEEP_RETURN_IF_ERROR(found.ToStatus());
+  return request.id();
+}
+
+absl::StatusOr<RegisterVmInput> Validate(const pb::RegisterVmRequest& request) {
+  Violations found;
+  RegisterVmInput input{request.id(), absl::AsciiStrToLower(request.uuid())};
+  found.CheckText("id", request.id(), 1, kMaxVmId);
+  if (!IsUuid(input.uuid)) found.Add("uuid", "must be the hypervisor's UUID of the VM");
+  const std::string as_uuid = absl::AsciiStrToLower(request.id());
+  if (IsUuid(as_uuid)) {
+    if (as_uuid == input.uuid) {
+      input.id = as_uuid;
+    } else {
+      found.Add("id", "is the UUID of another VM than `uuid`");
+    }
+  }
+  VMKEEP_RETURN_IF_ERROR(found.ToStatus());
+  return input;
+}
+
+absl::StatusOr<std::string> Validate(const pb::GetVmRequest& request) {
+  Violations found;
+  found.CheckText("id", request.id(), 1, kMaxVmId);
+  VMKEEP_RETURN_IF_ERROR(found.ToStatus());
+  return request.id();
+}
+
 absl::StatusOr<PageInput> Validate(const pb::ListHostsRequest& request) {
   Violations found;
   PageInput input{.host_ids = {},
+                  .on_overlay = false,
                   .page_size = ToPageSize(request.page_size(), found),
                   .page_token = request.page_token(),
                   .query_digest = "hosts"};
@@ -165,12 +253,14 @@ absl::StatusOr<PageInput> Validate(const pb::ListHostsRequest& request) {
 absl::StatusOr<PageInput> Validate(const pb::ListVmsRequest& request) {
   Violations found;
   PageInput input{.host_ids = ToHostIds("host_ids", request.host_ids(), found),
+                  .on_overlay = request.on_overlay(),
                   .page_size = ToPageSize(request.page_size(), found),
                   .page_token = request.page_token(),
                   .query_digest = {}};
   VMKEEP_RETURN_IF_ERROR(found.ToStatus());
   pb::ListVmsRequest query;
   *query.mutable_host_ids() = request.host_ids();
+  query.set_on_overlay(request.on_overlay());
   input.query_digest = DigestOf(query);
   return input;
 }

@@ -7,6 +7,7 @@
 #include "vmkeep/v1/inventory_service.pb.h"
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 
 #include <optional>
 #include <string>
@@ -17,8 +18,8 @@
 namespace vmkeep::controller {
 
 struct CreateInput {
-  std::string vm;  // any spelling
-  std::string name;
+  std::string vm;    // any spelling
+  std::string name;  // as given: see ExpandName()
   int repository = 0;
   std::string request_id;
   std::string request_digest;  // of everything that makes the backup what it is
@@ -27,6 +28,9 @@ struct CreateInput {
   Quiesce quiesce = Quiesce::kIfAvailable;
 };
 absl::StatusOr<CreateInput> Validate(const ::vmkeep::v1::CreateBackupRequest& request);
+
+// `{date}` and `{time}` become those of `now`, UTC. INVALID_ARGUMENT when that makes it too long.
+absl::StatusOr<std::string> ExpandName(const std::string& name, absl::Time now);
 
 absl::StatusOr<BackupId> Validate(const ::vmkeep::v1::GetBackupRequest& request);
 
@@ -42,11 +46,17 @@ absl::StatusOr<ListInput> Validate(const ::vmkeep::v1::ListBackupsRequest& reque
 struct UpdateInput {
   BackupId id;
   bool scrub = false;
-  std::optional<std::string> name;
+  std::optional<std::string> name;  // as given: see ExpandName()
   std::optional<Labels> labels;
   std::string etag;
 };
 absl::StatusOr<UpdateInput> Validate(const ::vmkeep::v1::UpdateBackupRequest& request);
+
+struct RetryInput {
+  BackupId id;
+  std::string etag;
+};
+absl::StatusOr<RetryInput> Validate(const ::vmkeep::v1::RetryBackupRequest& request);
 
 struct WatchInput {
   BackupFilter filter;
@@ -64,8 +74,27 @@ absl::StatusOr<RegisterHostInput> Validate(const ::vmkeep::v1::RegisterHostReque
 
 absl::StatusOr<HostId> Validate(const ::vmkeep::v1::GetHostRequest& request);
 
+struct UpdateHostInput {
+  HostId id;
+  std::optional<bool> draining;
+  std::optional<std::string> executor_id;  // a UUID, lower case
+};
+absl::StatusOr<UpdateHostInput> Validate(const ::vmkeep::v1::UpdateHostRequest& request);
+
+absl::StatusOr<HostId> Validate(const ::vmkeep::v1::DeleteHostRequest& request);
+
+struct RegisterVmInput {
+  std::string id;
+  std::string uuid;  // lower case
+};
+absl::StatusOr<RegisterVmInput> Validate(const ::vmkeep::v1::RegisterVmRequest& request);
+
+// Any spelling.
+absl::StatusOr<std::string> Validate(const ::vmkeep::v1::GetVmRequest& request);
+
 struct PageInput {
   std::vector<HostId> host_ids;
+  bool on_overlay = false;
   int page_size = 0;
   std::string page_token;
   std::string query_digest;

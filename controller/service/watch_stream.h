@@ -39,11 +39,11 @@ class WatchStream final : public grpc::ServerWriteReactor<::vmkeep::v1::WatchBac
     std::optional<absl::Status> finish;
     static Step Wait() { return {false, std::nullopt}; }
     static Step Write() { return {true, std::nullopt}; }
-    static Step Finish(const absl::Status& status) { return {false, status}; }
+    static Step Finish(absl::Status status) { return {false, std::move(status)}; }
   };
 
-  WatchStream(TokenScope scope, const WatchStreamOptions& options)
-      : scope_(std::move(scope)), options_(options) {}
+  WatchStream(TokenScope scope, WatchStreamOptions options)
+      : scope_(std::move(scope)), options_(std::move(options)) {}
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;

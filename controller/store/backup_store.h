@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -75,9 +76,13 @@ class StoreView {
   // REQUESTED, BUILDING, SCRUB and SCRUBBING records of all projects, oldest first: what the
   // scheduler takes up at start.
   virtual absl::StatusOr<std::vector<BackupRecord>> ListOpen() = 0;
+  // How many records of all projects each state has; a state without any may be absent.
+  virtual absl::StatusOr<std::map<BackupState, int64_t>> CountByState() = 0;
+  virtual absl::StatusOr<std::optional<HostRecord>> GetHost(const HostId& id) = 0;
   virtual absl::StatusOr<std::vector<HostRecord>> ListHosts() = 0;
   virtual absl::StatusOr<std::vector<VmRecord>> ListVms() = 0;
   virtual absl::StatusOr<std::vector<RepositoryRecord>> ListRepositories() = 0;
+  virtual absl::StatusOr<std::vector<VmRegistration>> ListVmRegistrations() = 0;
   virtual int64_t revision() = 0;
 };
 
@@ -90,15 +95,21 @@ class StoreTransaction : public StoreView {
   // record has what must be unique.
   virtual absl::StatusOr<BackupRecord> Put(BackupRecord record) = 0;
   // Inserts or replaces. acknowledged_sequence counts for a new host and another executor only,
-  // else it is PutAcknowledged's.
+  // else it is PutAcknowledged's; last_seen is PutLastSeen's alone.
   virtual absl::Status PutHost(const HostRecord& host) = 0;
+  // Forgets it, its VMs and its repositories. Absent is OK.
+  virtual absl::Status DeleteHost(const HostId& host) = 0;
+  // VM_REGISTERED when the project has the id or the UUID already.
+  virtual absl::Status AddVmRegistration(const VmRegistration& registration) = 0;
   // Replaces all VMs / repositories of one host by these.
   virtual absl::Status PutVms(const HostId& host, const std::vector<VmRecord>& vms) = 0;
   virtual absl::Status PutRepositories(const HostId& host,
                                        const std::vector<RepositoryRecord>& repositories) = 0;
   // The last event of the host's executor that is recorded: in the same commit as what it caused.
-  // Never goes back.
+  // Never goes back. Absent is OK.
   virtual absl::Status PutAcknowledged(const HostId& host, int64_t sequence) = 0;
+  // Absent is OK.
+  virtual absl::Status PutLastSeen(const HostId& host, absl::Time seen) = 0;
 };
 
 // Records, durable. Thread-safe. One contract test for every store (tests/contract/store).

@@ -46,9 +46,8 @@ bool Matches(const BackupFilter& filter, const BackupRecord& record) {
       !Contains(filter.states, BackupState::kClosed)) {
     return false;
   }
-  const int64_t created = absl::ToUnixNanos(record.create_time);
-  if (filter.created_after && created < absl::ToUnixNanos(*filter.created_after)) return false;
-  if (filter.created_before && created >= absl::ToUnixNanos(*filter.created_before)) return false;
+  if (filter.created_after && record.create_time < *filter.created_after) return false;
+  if (filter.created_before && record.create_time >= *filter.created_before) return false;
   return EmptyOrContains(filter.ids, record.id) &&
          EmptyOrContains(filter.host_ids, record.host_id) &&
          EmptyOrContains(filter.states, record.state) &&

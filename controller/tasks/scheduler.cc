@@ -3,10 +3,33 @@
 #include "common/log.h"
 #include "common/status_macros.h"
 
+#include "absl/strings/str_cat.h"
+
+#include <map>
 #include <utility>
 #include <variant>
 
 namespace vmkeep::controller {
+namespace {
+
+// The backups whose VM is on their overlay with nobody to merge it. While a task lives its overlay
+// is as it should be.
+std::map<BackupId, Condition> OverlayConditions(const std::vector<VmRecord>& on_overlay) {
+  std::map<BackupId, Condition> conditions;
+  for (const VmRecord& vm : on_overlay) {
+    const Overlay& overlay = *vm.overlay;
+    if (!overlay.needs_attention || overlay.backup_id.empty()) continue;
+    conditions[overlay.backup_id] = {
+        "VM_ON_OVERLAY",
+        absl::StrCat("VM ", vm.name, " on host ", vm.host_id,
+                     " still runs on this backup's overlay: ",
+                     overlay.remedy.empty() ? "wait until its host has merged it" : overlay.remedy),
+        overlay.since};
+  }
+  return conditions;
+}
+
+}  // namespace
 
 Scheduler::Scheduler(const SchedulerOptions& options, Recorder& recorder, LiveState& live,
                      Inventory& inventory, Dispatcher& dispatcher, std::shared_ptr<Loop> loop,
@@ -56,9 +79,10 @@ HostLinkContext::Hooks Scheduler::LinkHooks() {
             Push(scheduler_event::HostOffline{host, message});
           },
       .record =
-          [this](const HostId& host, std::vector<ExecutorEvent> events,
+          [this](const HostId& host, const std::string& executor_id,
+                 std::vector<ExecutorEvent> events,
                  std::function<void(absl::StatusOr<int64_t>)> done) {
-            recorder_.ApplyEvents(host, std::move(events), std::move(done));
+            recorder_.ApplyEvents(host, executor_id, std::move(events), std::move(done));
           },
   };
 }
@@ -84,7 +108,12 @@ void Scheduler::StepHere() {
     inventory_moved = std::exchange(inventory_moved_, false);
   }
   if (inventory_moved) {
-    events.emplace_back(scheduler_event::InventoryChanged{inventory_.ListAllRepositories()});
+    scheduler_event::InventoryChanged changed{inventory_.ListAllRepositories(), {}};
+    for (const HostView& host : inventory_.ListHosts()) {
+      if (host.record.draining) changed.draining.insert(host.record.id);
+    }
+    events.emplace_back(std::move(changed));
+    live_.SetVmConditions(OverlayConditions(inventory_.ListVmsOnOverlay()));
   }
   for (const SchedulerCommand& command : core_.Step(clock_.Monotonic(), std::move(events))) {
     std::visit([this](const auto& c) { Run(c); }, command);
@@ -133,6 +162,7 @@ void Scheduler::Run(const scheduler_command::CancelTask& command) {
 
 void Scheduler::Run(const scheduler_command::RejectTask& command) {
   log::Info("task_rejected", {{"backup", command.id},
+                              {"host", command.host},
                               {"epoch", command.epoch},
                               {"reason", command.failure.reason},
                               {"why", command.failure.message}});

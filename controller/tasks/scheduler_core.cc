@@ -9,7 +9,7 @@
 
 namespace vmkeep::controller {
 std::vector<SchedulerCommand> SchedulerCore::Step(absl::Duration now,
-                                                  std::vector<SchedulerEvent> events) {
+                                                  const std::vector<SchedulerEvent>& events) {
   now_ = now;
   commands_.clear();
   for (const SchedulerEvent& event : events) {
@@ -77,6 +77,7 @@ void SchedulerCore::On(const scheduler_event::HostOffline& event) {
 
 void SchedulerCore::On(const scheduler_event::InventoryChanged& event) {
   repositories_ = event.repositories;
+  draining_hosts_ = event.draining;
 }
 
 void SchedulerCore::On(const scheduler_event::Written& event) {

@@ -49,6 +49,7 @@ struct HostOffline {
 };
 struct InventoryChanged {
   std::vector<RepositoryRecord> repositories;  // all, of all hosts
+  std::set<HostId> draining = {};              // hosts where nothing new starts
 };
 // A BeginTask, RejectTask or CloseWithoutTask command reached the store, or did not. What it
 // changed came as RecordChanged before.
@@ -105,6 +106,7 @@ struct RejectTask {
   BackupId id;
   int64_t epoch = 0;
   Failure failure;  // without its time
+  HostId host = {};
 };
 struct CloseWithoutTask {
   BackupId id;
@@ -141,7 +143,7 @@ class SchedulerCore {
   explicit SchedulerCore(const SchedulerOptions& options) : options_(options) {}
 
   // `now` is monotonic. One pass over the queue for the whole batch.
-  std::vector<SchedulerCommand> Step(absl::Duration now, std::vector<SchedulerEvent> events);
+  std::vector<SchedulerCommand> Step(absl::Duration now, const std::vector<SchedulerEvent>& events);
 
   // For checkers and tests.
   size_t open_records() const { return entries_.size(); }
@@ -214,6 +216,8 @@ class SchedulerCore {
   std::optional<Recorder::Dispatch> PlaceBackup(const Entry& entry, const Load& load,
                                                 NoPlace& why) const;
   std::optional<Recorder::Dispatch> PlaceScrub(const Entry& entry, NoPlace& why) const;
+  // The repository with the record's UUID as its host sees it; null when it does not.
+  const RepositoryRecord* WhereFilesAre(const BackupRecord& record) const;
   void RefusePlacement(Entry& entry, const absl::Status& error);
   void Reject(Entry& entry, Failure failure);
   static void BeginWrite(Entry& entry);
@@ -230,6 +234,7 @@ class SchedulerCore {
   SchedulerOptions options_;
   std::map<BackupId, Entry> entries_;
   std::map<HostId, Host> hosts_;  // absent: not heard of yet
+  std::set<HostId> draining_hosts_;
   std::vector<RepositoryRecord> repositories_;
   std::map<VmKey, int64_t> next_turn_;  // of each VM's line
   int64_t turn_ = 0;                    // of the record that began last

@@ -1,3 +1,4 @@
+#include "controller/domain/errors.h"
 #include "controller/tasks/errors.h"
 #include "controller/tasks/scheduler_core.h"
 
@@ -13,6 +14,13 @@ namespace {
 
 constexpr char kWaitingForSlot[] = "WAITING_FOR_SLOT";
 constexpr char kRepositoryIll[] = "REPOSITORY_ILL";
+constexpr char kHostDraining[] = "HOST_DRAINING";
+
+std::string NotSeen(const BackupRecord& record) {
+  return absl::StrCat("repository ", record.repository_id,
+                      ", where files of this backup are or may be, is not seen by host ",
+                      record.host_id, "; mount it there, then it goes on");
+}
 
 }  // namespace
 
@@ -72,7 +80,16 @@ void SchedulerCore::TryBegin(Entry& entry, Load& load) {
     ShowUnreachable(entry, host->second);
     return;
   }
-  if (entry.conditions.contains(kHostUnreachable)) ShowNone(entry);
+  if (draining_hosts_.contains(entry.record.host_id)) {
+    Show(
+        entry, kHostDraining,
+        absl::StrCat("host ", entry.record.host_id,
+                     " is draining: nothing new starts there until it is taken back into service"));
+    return;
+  }
+  if (entry.conditions.contains(kHostUnreachable) || entry.conditions.contains(kHostDraining)) {
+    ShowNone(entry);
+  }
   if (!Due(entry)) return;
   if (const auto problem = SlotProblem(entry, load)) {
     Show(entry, kWaitingForSlot, *problem);
@@ -121,10 +138,17 @@ std::optional<std::string> SchedulerCore::SlotProblem(const Entry& entry, const 
 std::optional<Recorder::Dispatch> SchedulerCore::PlaceBackup(const Entry& entry, const Load& load,
                                                              NoPlace& why) const {
   const BackupRecord& record = entry.record;
-  // Where an earlier try left files: another place would lose sight of them.
-  const int requested = record.files_may_exist && record.repository != 0
-                            ? record.repository
-                            : record.requested_repository;
+  int requested = record.requested_repository;
+  // Where an earlier try left files, whichever slot that is now: another place would lose sight of
+  // them.
+  if (record.files_may_exist && !record.repository_id.empty()) {
+    const RepositoryRecord* pinned = WhereFilesAre(record);
+    if (pinned == nullptr) {
+      why.error = error::NoRepository(NotSeen(record), /*passing=*/true);
+      return std::nullopt;
+    }
+    requested = pinned->slot;
+  }
   std::vector<RepositoryCandidate> all;
   std::vector<RepositoryCandidate> with_slot;
   for (const RepositoryRecord& repository : repositories_) {
@@ -161,18 +185,24 @@ std::optional<Recorder::Dispatch> SchedulerCore::PlaceBackup(const Entry& entry,
 std::optional<Recorder::Dispatch> SchedulerCore::PlaceScrub(const Entry& entry,
                                                             NoPlace& why) const {
   const BackupRecord& record = entry.record;
-  for (const RepositoryRecord& repository : repositories_) {
-    if (repository.host_id != record.host_id || repository.id != record.repository_id) continue;
-    return Recorder::Dispatch{.repository = repository.slot,
-                              .repository_id = repository.id,
-                              .placement_reason = record.placement_reason,
-                              .scrub = true};
+  const RepositoryRecord* repository = WhereFilesAre(record);
+  if (repository == nullptr) {
+    why = {absl::UnavailableError(NotSeen(record)), true};
+    return std::nullopt;
   }
-  why = {absl::UnavailableError(absl::StrCat(
-             "repository ", record.repository_id, ", where the files are, is not seen by host ",
-             record.host_id, "; mount it there, then the scrub goes on")),
-         true};
-  return std::nullopt;
+  return Recorder::Dispatch{.repository = repository->slot,
+                            .repository_id = repository->id,
+                            .placement_reason = record.placement_reason,
+                            .scrub = true};
+}
+
+const RepositoryRecord* SchedulerCore::WhereFilesAre(const BackupRecord& record) const {
+  for (const RepositoryRecord& repository : repositories_) {
+    if (repository.host_id == record.host_id && repository.id == record.repository_id) {
+      return &repository;
+    }
+  }
+  return nullptr;
 }
 
 void SchedulerCore::RefusePlacement(Entry& entry, const absl::Status& error) {
@@ -188,7 +218,8 @@ void SchedulerCore::BeginWrite(Entry& entry) {
 
 void SchedulerCore::Reject(Entry& entry, Failure failure) {
   BeginWrite(entry);
-  Emit(scheduler_command::RejectTask{entry.record.id, entry.record.epoch, std::move(failure)});
+  Emit(scheduler_command::RejectTask{entry.record.id, entry.record.epoch, std::move(failure),
+                                     entry.record.host_id});
 }
 
 void SchedulerCore::Count(const Entry& entry, Load& load) {

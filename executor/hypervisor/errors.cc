@@ -48,6 +48,16 @@ absl::Status MergeFailed(absl::string_view target, absl::string_view why) {
                    StrCat("the merge of ", target, " failed: ", why));
 }
 
+absl::Status BaseNotFlushed(absl::string_view file, absl::string_view why) {
+  return MakeError(
+      StatusCode::kDataLoss, "BASE_NOT_FLUSHED",
+      StrCat("what the guest wrote during the backup was merged into ", file,
+             ", but this host could not flush it (", why,
+             "): some of it may be lost. Check the storage below that file, then the guest's file "
+             "systems. The overlays are kept meanwhile; remove them when the guest is well"),
+      {{"file", std::string(file)}});
+}
+
 absl::Status QuiesceFailed(absl::string_view vm, absl::string_view why) {
   return MakeError(StatusCode::kFailedPrecondition, "QUIESCE_FAILED",
                    StrCat("the guest of VM ", vm, " could not be frozen: ", why,

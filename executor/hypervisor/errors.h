@@ -20,6 +20,8 @@ absl::Status VmOnOverlay(absl::string_view vm, const std::vector<std::string>& f
 absl::Status MergeNotReady(absl::string_view target);  // kUnavailable, MERGE_NOT_READY
 absl::Status MergeFailed(absl::string_view target,
                          absl::string_view why);  // kUnavailable, MERGE_FAILED
+// kDataLoss, BASE_NOT_FLUSHED. Final: a flush that is repeated succeeds, whatever was lost.
+absl::Status BaseNotFlushed(absl::string_view file, absl::string_view why);
 absl::Status QuiesceFailed(absl::string_view vm,
                            absl::string_view why);          // kFailedPrecondition, QUIESCE_FAILED
 absl::Status HypervisorUnavailable(absl::string_view why);  // kUnavailable, HYPERVISOR_UNAVAILABLE

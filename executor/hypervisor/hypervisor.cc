@@ -11,7 +11,19 @@ namespace {
 constexpr size_t kMaxBaseNameBytes = 180;
 constexpr absl::string_view kSuffix = ".qcow2";
 
+uint64_t DevOf(const struct stat& file) {
+  return S_ISBLK(file.st_mode) ? file.st_rdev : file.st_dev;
+}
+uint64_t InoOf(const struct stat& file) { return S_ISBLK(file.st_mode) ? 0 : file.st_ino; }
+
 }  // namespace
+
+void Disk::SetIdentity(const struct stat& file) {
+  dev = DevOf(file);
+  ino = InoOf(file);
+}
+
+bool Disk::IsOf(const struct stat& file) const { return dev == DevOf(file) && ino == InoOf(file); }
 
 std::string OverlayPath(absl::string_view source, absl::string_view task_id) {
   const size_t slash = source.rfind('/');

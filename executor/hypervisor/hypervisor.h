@@ -5,6 +5,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include <sys/stat.h>
 
 #include <cstdint>
 #include <functional>
@@ -18,19 +19,38 @@ enum class PowerState { kUnknown, kOn, kOff, kPaused };
 enum class QuiescePolicy { kIfAvailable, kRequired, kNever };
 enum class Consistency { kUnknown, kCrash, kFilesystem, kApplication };
 
-// A disk that a backup takes: a self-contained raw or qcow2 image.
+// One image of a chain, format as declared or as recorded in the image above it, never probed.
+struct ImageLayer {
+  std::string file;       // on the host, absolute
+  std::string format;     // "raw" or "qcow2"
+  std::string data_file;  // of a qcow2 whose data is in a second (raw) file; else empty
+};
+
+// A disk that a backup takes: an image file or a block device, alone or on top of a chain.
 struct Disk {
-  std::string target;         // in the guest, such as "vda"
-  std::string source;         // the image on the host, absolute
-  std::string format;         // as declared to the hypervisor, never probed: "raw" or "qcow2"
-  int64_t virtual_bytes = 0;  // what the guest sees
-  int64_t data_bytes = 0;     // allocated on the host
-  // What the image was when it was described: a copy is of this file and no other.
+  std::string target;               // in the guest, such as "vda"
+  std::string source;               // the image on the host, absolute
+  std::string format;               // as declared to the hypervisor, never probed: "raw" or "qcow2"
+  std::string data_file;            // see ImageLayer
+  std::vector<ImageLayer> backing;  // below `source`, nearest first, down to the last one
+  bool block_device = false;        // `source` is one: its overlay goes into --overlay_dir
+  int64_t virtual_bytes = 0;        // what the guest sees
+  int64_t data_bytes = 0;           // allocated on the host
+  // What the image was when it was described: a copy is of this file and no other. Of a block
+  // device its own number, and 0: the nodes that name it are made anew (udev).
   uint64_t dev = 0;
   uint64_t ino = 0;
   uint32_t uid = 0;
   uint32_t gid = 0;
   uint32_t mode = 0;
+
+  // Stored as one flat raw image, since no single file holds all of it. Otherwise copied byte for
+  // byte, in its own format.
+  bool flat() const { return !backing.empty() || !data_file.empty(); }
+  std::string stored_format() const { return flat() ? "raw" : format; }
+
+  void SetIdentity(const struct stat& file);
+  bool IsOf(const struct stat& file) const;
 };
 
 struct ExcludedDisk {
@@ -126,9 +146,10 @@ class Hypervisor {
   // (VM_ON_OVERLAY).
   virtual absl::StatusOr<VmDescription> Describe(absl::string_view vm_uuid) = 0;
 
-  // All disks at one instant, atomically. The guest is thawed again when it returns, whatever it
-  // returns. Not idempotent: the plan's overlay names are new. After an error no disk is on an
-  // overlay, unless the connection was lost: look.
+  // All disks at one instant, atomically, also of a VM that is off: it may be started at any time
+  // then. Whatever the policy, nobody is frozen in that. The guest is thawed again when it returns,
+  // whatever it returns. Not idempotent: the plan's overlay names are new. After an error no disk
+  // is on an overlay, unless the connection was lost: look.
   virtual absl::StatusOr<SnapshotResult> Snapshot(const SnapshotPlan& plan) = 0;
   // Makes sure that the guest is not frozen by us. OK when the VM is off, is gone or has no agent.
   virtual absl::Status Thaw(absl::string_view vm_uuid) = 0;
@@ -146,7 +167,8 @@ class Hypervisor {
   // After the merge of all disks: puts the definition back where an offline merge left it on the
   // overlay, then proves that live and inactive XML name the bases and hold no job, and that the
   // inactive XML equals `before.inactive_xml` byte for byte; puts owners and modes back.
-  // FAILED_PRECONDITION, reason VM_ON_OVERLAY, with what is wrong.
+  // FAILED_PRECONDITION, reason VM_ON_OVERLAY, with what is wrong. DATA_LOSS, reason
+  // BASE_NOT_FLUSHED: never ask again, the answer would be better than the truth.
   virtual absl::Status Restore(const VmDescription& before,
                                const std::vector<OverlayDisk>& disks) = 0;
   // Unlinks the overlay's file. Refused (VM_ON_OVERLAY) while any XML of any VM names it. Absent is

@@ -5,14 +5,24 @@
 
 #include "absl/strings/str_cat.h"
 
+#include <string>
+
 namespace vmkeep::executor::error {
+namespace {
+
+std::string Range(int min, int max) {
+  return min == max ? absl::StrCat(min) : absl::StrCat(min, " to ", max);
+}
+
+}  // namespace
 
 absl::Status ProtocolMismatch(int asked_min, int asked_max) {
   return MakeError(
       absl::StatusCode::kFailedPrecondition, "PROTOCOL_MISMATCH",
-      absl::StrCat("this executor speaks protocols ", kProtocolMin, " to ", kProtocolMax,
-                   ", the caller ", asked_min, " to ", asked_max,
-                   ": bring both to versions of vmkeep that overlap"),
+      absl::StrCat("vmkeep-executor ", kVersion, " speaks protocol ",
+                   Range(kProtocolMin, kProtocolMax), ", the controller ",
+                   Range(asked_min, asked_max), ": upgrade the ",
+                   asked_min > kProtocolMax ? "executor" : "controller"),
       {{"protocol_min", absl::StrCat(kProtocolMin)}, {"protocol_max", absl::StrCat(kProtocolMax)}});
 }
 

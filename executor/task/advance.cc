@@ -116,13 +116,13 @@ void OnFailed(Transition& transition, const TaskEvent& event) {
   if (step < 0) return;
   state.steps[step].status = StepStatus::kFailed;
   const StepRule& rule = RuleOf(state.steps[step].kind);
-  const bool first = state.failure.ok();
   // A forward step that ends after a cancel is what the cancel asked for. A merge that fails is a
   // failure all the same. A discard that fails is told by files_may_remain.
-  if (first && ((rule.step_class == StepClass::kForward && !state.cancelled) ||
-                rule.step_class == StepClass::kAlways)) {
-    Fail(state, event.status, rule.kind);
-  }
+  const bool always = rule.step_class == StepClass::kAlways;
+  const bool counts = always || (rule.step_class == StepClass::kForward && !state.cancelled);
+  const bool first = state.failure.ok();
+  const bool loss = always && absl::IsDataLoss(event.status);  // told whatever failed before it
+  if ((first && counts) || loss) Fail(state, event.status, rule.kind);
   RunNext(transition);
 }
 
@@ -159,6 +159,7 @@ void OnRestarted(Transition& transition, const TaskEvent& event) {
   }
   for (Step& each : state.steps) {
     if (each.status != StepStatus::kRunning && each.status != StepStatus::kFailed) continue;
+    if (state.lost() && each.kind == state.failed_in) continue;
     const bool forward = RuleOf(each.kind).step_class == StepClass::kForward;
     each.status = forward ? StepStatus::kFailed : StepStatus::kPending;
   }
@@ -172,6 +173,11 @@ int TaskState::running() const {
     if (steps[i].status == StepStatus::kRunning) return static_cast<int>(i);
   }
   return -1;
+}
+
+bool TaskState::lost() const {
+  return absl::IsDataLoss(failure) && failed_in &&
+         RuleOf(*failed_in).step_class == StepClass::kAlways;
 }
 
 TaskState NewTask(TaskKind kind) {

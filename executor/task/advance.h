@@ -24,6 +24,9 @@ struct TaskState {
 
   // The step under way; -1 when there is none. Never more than one.
   int running() const;
+  // Merged data could not be flushed: what was merged is not proven any more by looking again, and
+  // nothing is removed.
+  bool lost() const;
 
   friend bool operator==(const TaskState&, const TaskState&) = default;
 };

@@ -36,12 +36,14 @@ void AddDisks(const BackupData& data, manifest::Manifest& manifest) {
     manifest::Disk& added = *manifest.add_disks();
     added.set_target(disk.target);
     added.set_file(DiskFileName(disk));
-    added.set_format(disk.format);
+    added.set_format(disk.stored_format());
     added.set_virtual_bytes(disk.virtual_bytes);
     added.set_file_bytes(copy.file_bytes());
     added.set_data_bytes(copy.data_bytes());
     added.mutable_source()->set_path(disk.source);
     added.mutable_source()->set_format(disk.format);
+    added.mutable_source()->set_data_file(disk.data_file);
+    for (const ImageLayer& layer : disk.backing) added.mutable_source()->add_chain(layer.file);
     *added.mutable_digest() = copy.digest();
   }
   for (const ExcludedDisk& disk : data.vm.excluded) {

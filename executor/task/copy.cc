@@ -2,12 +2,16 @@
 
 #include "common/mutex.h"
 #include "common/status_macros.h"
+#include "executor/flat_view/flat_view.h"
 #include "executor/task/preflight.h"
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 
+#include <algorithm>
+#include <memory>
 #include <thread>
+#include <utility>
 
 namespace vmkeep::executor {
 namespace {
@@ -15,6 +19,8 @@ namespace {
 // The watermark: what is left when the copy is given up is for the merge.
 constexpr double kWatermark = 0.5;
 constexpr absl::Duration kLookEvery = absl::Seconds(1);
+// To open a chain takes milliseconds, and seconds on a host that is very busy.
+constexpr absl::Duration kViewAnswersWithin = absl::Seconds(30);
 
 // Looks at the host's free space while a copy runs, and stops the copy when it gets scarce. A
 // thread of its own: a copy that hangs on a dead NAS tells nothing while the guest goes on writing.
@@ -46,10 +52,54 @@ class RoomWatch {
   std::jthread thread_;  // last: it uses the rest
 };
 
+absl::StatusOr<worker::v1::Request> CopyRequest(const Environment& env, const TaskRecord& record,
+                                                const Disk& disk) {
+  worker::v1::Request request;
+  worker::v1::Copy& copy = *request.mutable_copy();
+  VMKEEP_ASSIGN_OR_RETURN(*copy.mutable_repository(),
+                          RepositoryOf(env.options, record.slot, record.repository_id));
+  copy.set_incoming(record.task.ToString());
+  copy.set_source(disk.source);
+  copy.set_format(disk.stored_format());
+  copy.set_file(DiskFileName(disk));
+  copy.set_stall_seconds(absl::ToInt64Seconds(env.options.stall_timeout));
+  return request;
+}
+
+void Describe(const FlatView& view, worker::v1::FlatView& message) {
+  message.set_socket(view.socket());
+  message.set_export_name(view.export_name());
+  for (const std::string& file : view.files()) message.add_files(file);
+}
+
+// Runs the copy, of a disk in several files through a view. That one is gone when this returns,
+// whatever it returns: its locks would keep the merge out.
+absl::StatusOr<worker::v1::Result> RunCopyJob(const Environment& env, const TaskRecord& record,
+                                              const Disk& disk, absl::Duration deadline,
+                                              const std::stop_token& stop,
+                                              const OnProgress& on_progress) {
+  VMKEEP_ASSIGN_OR_RETURN(worker::v1::Request request, CopyRequest(env, record, disk));
+  const absl::Duration deadline_at = env.clock.Monotonic() + deadline;
+  std::unique_ptr<FlatView> view;
+  if (disk.flat()) {
+    VMKEEP_ASSIGN_OR_RETURN(view, FlatView::Open(disk, env.options.flat_view_dir, env.clock,
+                                                 std::min(deadline, kViewAnswersWithin), stop));
+    Describe(*view, *request.mutable_copy()->mutable_flat());
+  }
+  absl::StatusOr<worker::v1::Result> result =
+      RunJob(env, request, record.repository_id,
+             {.deadline = deadline_at - env.clock.Monotonic(), .stall = env.options.stall_timeout},
+             stop, on_progress);
+  // What the worker saw was a connection that ended; the view knows why.
+  const bool failed = !result.ok() && !absl::IsCancelled(result.status());
+  if (failed && view != nullptr) VMKEEP_RETURN_IF_ERROR(view->Check());
+  return result;
+}
+
 }  // namespace
 
 std::string DiskFileName(const Disk& disk) {
-  return absl::StrCat("disk-", disk.target, ".", disk.format);
+  return absl::StrCat("disk-", disk.target, ".", disk.stored_format());
 }
 
 absl::StatusOr<worker::v1::CopyResult> CopyDisk(const Environment& env, const TaskRecord& record,
@@ -59,22 +109,11 @@ absl::StatusOr<worker::v1::CopyResult> CopyDisk(const Environment& env, const Ta
                                                 const std::stop_token& stop,
                                                 const OnProgress& on_progress) {
   VMKEEP_RETURN_IF_ERROR(CheckSameFile(disk));
-  worker::v1::Request request;
-  worker::v1::Copy& copy = *request.mutable_copy();
-  VMKEEP_ASSIGN_OR_RETURN(*copy.mutable_repository(),
-                          RepositoryOf(env.options, record.slot, record.repository_id));
-  copy.set_incoming(record.task.ToString());
-  copy.set_source(disk.source);
-  copy.set_format(disk.format);
-  copy.set_file(DiskFileName(disk));
-  copy.set_stall_seconds(absl::ToInt64Seconds(env.options.stall_timeout));
-
   std::stop_source copying;
   const std::stop_callback forward(stop, [&copying] { copying.request_stop(); });
   RoomWatch watch(env, rooms, copying);
-  absl::StatusOr<worker::v1::Result> result = RunJob(
-      env, request, record.repository_id,
-      {.deadline = deadline, .stall = env.options.stall_timeout}, copying.get_token(), on_progress);
+  absl::StatusOr<worker::v1::Result> result =
+      RunCopyJob(env, record, disk, deadline, copying.get_token(), on_progress);
   if (result.ok()) return std::move(*result->mutable_copy());
   if (absl::Status alarm = watch.alarm(); !alarm.ok()) return alarm;
   return result.status();

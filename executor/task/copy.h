@@ -16,11 +16,12 @@
 
 namespace vmkeep::executor {
 
-// "disk-vda.qcow2".
+// "disk-vda.qcow2"; of a chain "disk-vda.raw".
 std::string DiskFileName(const Disk& disk);
 
-// Copies one static image into the incoming folder, hashed and flushed. Gives up when the host runs
-// out of room for the overlays (RESOURCE_EXHAUSTED, OVERLAY_SPACE).
+// Copies one static disk into the incoming folder, hashed and flushed; a chain through a flat view,
+// whose process is gone when this returns. Gives up when the host runs out of room for the overlays
+// (RESOURCE_EXHAUSTED, OVERLAY_SPACE).
 absl::StatusOr<worker::v1::CopyResult> CopyDisk(const Environment& env, const TaskRecord& record,
                                                 const Disk& disk,
                                                 const std::vector<OverlayRoom>& rooms,

@@ -19,8 +19,10 @@ namespace vmkeep::executor {
 struct TaskOptions {
   std::string hostname;
   std::map<int, std::string> repositories;  // slot -> where it is mounted; for the worker only
+  std::string flat_view_dir;  // for the sockets of flat views; on the host, ours alone
   // Free bytes that a VM's overlays need per file system; 0: 5 % of the virtual size, 1 to 16 GiB.
   int64_t overlay_reserve_bytes = 0;
+  std::string overlay_dir;  // for the overlays of block devices; empty: those are refused
   absl::Duration stall_timeout = absl::Seconds(60);
   absl::Duration copy_deadline =
       absl::Hours(24);  // of all disks, unless the task says less or more

@@ -4,6 +4,7 @@
 #include "executor/task/errors.h"
 
 #include "absl/strings/str_cat.h"
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include <algorithm>
@@ -20,6 +21,12 @@ std::string FolderOf(const std::string& path) {
   return slash == std::string::npos || slash == 0 ? "/" : path.substr(0, slash);
 }
 
+// 0 when it is not there, and then its free space cannot be asked for either.
+uint64_t FileSystemOf(const std::string& folder) {
+  struct stat found = {};
+  return stat(folder.c_str(), &found) == 0 ? found.st_dev : 0;
+}
+
 }  // namespace
 
 absl::StatusOr<int64_t> FreeBytesOfHost(const std::string& folder) {
@@ -34,12 +41,21 @@ int64_t OverlayReserve(int64_t virtual_bytes, int64_t configured) {
   return configured > 0 ? configured : std::clamp(virtual_bytes / 20, kGiB, 16 * kGiB);
 }
 
-std::vector<OverlayRoom> RoomsOf(const std::vector<Disk>& disks, int64_t configured_reserve) {
+std::string OverlayFor(const Disk& disk, const std::string& vm_uuid, const std::string& task_id,
+                       const std::string& overlay_dir) {
+  if (!disk.block_device) return OverlayPath(disk.source, task_id);
+  // Two devices of a VM may have the same name, in other folders.
+  return OverlayPath(absl::StrCat(overlay_dir, "/", vm_uuid, "-", disk.target), task_id);
+}
+
+std::vector<OverlayRoom> RoomsOf(const std::vector<Disk>& disks, int64_t configured_reserve,
+                                 const std::string& overlay_dir) {
   std::map<uint64_t, OverlayRoom> rooms;
   for (const Disk& disk : disks) {
-    OverlayRoom& room = rooms[disk.dev];
-    room.dev = disk.dev;
-    room.folder = FolderOf(disk.source);
+    const uint64_t dev = disk.block_device ? FileSystemOf(overlay_dir) : disk.dev;
+    OverlayRoom& room = rooms[dev];
+    room.dev = dev;
+    room.folder = disk.block_device ? overlay_dir : FolderOf(disk.source);
     room.reserve_bytes += disk.virtual_bytes;  // first the sum, below what it calls for
   }
   std::vector<OverlayRoom> list;

@@ -59,9 +59,9 @@ Progress MergeOnce(Hypervisor& hypervisor, const OverlayDisk& disk,
   return {.status = absl::InternalError("a merge phase that nobody knows")};
 }
 
-// UNAVAILABLE, and for a few times anything but NOT_FOUND, may pass.
+// UNAVAILABLE, and for a few times anything else, may pass; not a VM that is gone, nor data.
 bool MayPass(const absl::Status& status, int tries) {
-  if (absl::IsNotFound(status)) return false;
+  if (absl::IsNotFound(status) || absl::IsDataLoss(status)) return false;
   return error::IsPassing(status) || tries < kTries;
 }
 
@@ -102,13 +102,13 @@ absl::Status RestoreDefinition(const MergeContext& context, const VmDescription&
   const absl::Duration until = context.clock.Monotonic() + context.deadline;
   Backoff backoff = NewBackoff(before.uuid);
   for (int tries = 0;;) {
-    const absl::Status status = context.hypervisor.Restore(before, disks);
+    absl::Status status = context.hypervisor.Restore(before, disks);
     if (status.ok() || !MayPass(status, ++tries) || context.clock.Monotonic() >= until) {
       return status;
     }
     if (!context.clock.WaitFor(backoff.Next(), context.stop)) return error::ExecutorStopped();
     for (const OverlayDisk& disk : disks) {
-      if (const absl::Status again = MergeDisk(context, disk); !again.ok()) return again;
+      if (absl::Status again = MergeDisk(context, disk); !again.ok()) return again;
     }
   }
 }

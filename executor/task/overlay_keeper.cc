@@ -1,11 +1,15 @@
 #include "executor/task/overlay_keeper.h"
 
+#include "common/error.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "executor/task/merge.h"
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -18,6 +22,14 @@ constexpr absl::Duration kMergeFor = absl::Minutes(10);  // of one disk in one l
 std::string FilesOf(const std::vector<OverlayDisk>& overlays) {
   return absl::StrJoin(
       overlays, ", ", [](std::string* out, const OverlayDisk& disk) { out->append(disk.overlay); });
+}
+
+// Until somebody removed them: see BASE_NOT_FLUSHED in hypervisor/errors.h.
+bool KeptForALoss(const KnownTask& task) {
+  return task.state.lost() && std::any_of(task.data.overlays.begin(), task.data.overlays.end(),
+                                          [](const OverlayDisk& disk) {
+                                            return access(disk.overlay.c_str(), F_OK) == 0;
+                                          });
 }
 
 absl::Status BringHome(const MergeContext& context, const BackupData& data) {
@@ -46,7 +58,7 @@ void OverlayKeeper::Look(const std::stop_token& stop) {
   const absl::StatusOr<std::vector<VmSummary>> vms = env_.hypervisor.ListVms();
   if (vms.ok() == unreachable_) {
     unreachable_ = !vms.ok();
-    log::Warning(vms.ok() ? "hypervisor answers again" : "hypervisor does not answer",
+    log::Warning(vms.ok() ? "hypervisor_answers_again" : "hypervisor_does_not_answer",
                  {{"host", env_.options.hostname}, {"error", vms.status().message()}});
   }
   if (!vms.ok()) return;
@@ -66,16 +78,20 @@ void OverlayKeeper::Look(const std::stop_token& stop) {
 }
 
 void OverlayKeeper::Finish(const KnownTask& task, const std::stop_token& stop) {
+  const log::Scope scope({{"backup", task.record.backup_id}, {"host", env_.options.hostname}});
   const auto hold = tasks_.Hold(task.record.vm_uuid, "the merge of an earlier backup's overlays");
   if (hold == nullptr) return;
-  const absl::Status status = BringHome({env_.hypervisor, env_.clock, kMergeFor, stop}, task.data);
+  const absl::Status status =
+      KeptForALoss(task) ? task.state.failure
+                         : BringHome({env_.hypervisor, env_.clock, kMergeFor, stop}, task.data);
+  if (absl::IsDataLoss(status) && !task.state.lost()) NoteLoss(task, status);
   if (status.ok()) {
     log::Info("vm_off_overlay", {{"backup", task.record.backup_id}, {"vm", task.record.vm_uuid}});
     if (const absl::Status kept = env_.journal.ForgetOverlays(task.record.task); !kept.ok()) {
       log::Warning("journal_not_written", {{"error", kept.message()}});
     }
     changed_();
-  } else if (FirstTime(task.record.task.ToString())) {
+  } else if (FirstTime(absl::StrCat(task.record.task.ToString(), " ", ErrorReason(status)))) {
     log::Error("vm_on_overlay_alert",
                {{"backup", task.record.backup_id},
                 {"vm", task.record.vm_uuid},
@@ -85,8 +101,18 @@ void OverlayKeeper::Finish(const KnownTask& task, const std::stop_token& stop) {
   }
 }
 
+void OverlayKeeper::NoteLoss(const KnownTask& task, const absl::Status& status) {
+  TaskState state = task.state;
+  state.failure = status;
+  state.failed_in = StepKind::kCheck;
+  if (const absl::Status saved = env_.journal.Save(task.record.task, state, {}); !saved.ok()) {
+    log::Warning("journal_not_written", {{"error", saved.message()}});
+  }
+}
+
 void OverlayKeeper::MergeUnknown(const VmSummary& vm, const std::vector<OverlayDisk>& overlays,
                                  const std::stop_token& stop) {
+  const log::Scope scope({{"host", env_.options.hostname}});
   const auto hold = tasks_.Hold(vm.uuid, "the merge of an overlay that no journal knows");
   if (hold == nullptr) return;
   const MergeContext context{env_.hypervisor, env_.clock, kMergeFor, stop};
@@ -96,12 +122,14 @@ void OverlayKeeper::MergeUnknown(const VmSummary& vm, const std::vector<OverlayD
   // The definition of a VM that is off stays on the overlay: only a journal knows what it was.
   if (!FirstTime(FilesOf(overlays))) return;
   log::Error(
-      "ALERT: an overlay that no journal knows; merged by its name, nothing was unlinked: "
-      "check the VM, then remove the files",
+      "unknown_overlay_alert",
       {{"vm", vm.uuid},
        {"name", vm.name},
        {"files", FilesOf(overlays)},
-       {"result", status.ok() ? "merged" : status.message()}});
+       {"result", status.ok() ? "merged" : status.message()},
+       {"remedy",
+        "no journal knows this overlay: it was merged by its name and nothing was unlinked; check "
+        "the VM, then remove the files"}});
 }
 
 }  // namespace vmkeep::executor

@@ -32,6 +32,7 @@ class OverlayKeeper {
 
  private:
   void Finish(const KnownTask& task, const std::stop_token& stop);
+  void NoteLoss(const KnownTask& task, const absl::Status& status);
   void MergeUnknown(const VmSummary& vm, const std::vector<OverlayDisk>& overlays,
                     const std::stop_token& stop);
   bool FirstTime(const std::string& what) { return said_.insert(what).second; }

@@ -1,6 +1,7 @@
 #include "executor/task/preflight.h"
 
 #include "common/status_macros.h"
+#include "executor/flat_view/flat_view.h"
 #include "executor/hypervisor/errors.h"
 #include "executor/task/copy.h"
 #include "executor/task/errors.h"
@@ -25,7 +26,7 @@ bool IsSafeTarget(const std::string& target) {
                      [](unsigned char c) { return absl::ascii_isalnum(c); });
 }
 
-absl::Status CheckDescription(const VmDescription& vm) {
+absl::Status CheckDescription(const Environment& env, const VmDescription& vm) {
   if (vm.disks.empty()) {
     return error::CannotBackUp(vm.name, "it has no disk that can be copied; see excluded disks");
   }
@@ -36,8 +37,29 @@ absl::Status CheckDescription(const VmDescription& vm) {
                                 "\" is none that vmkeep knows: raw and qcow2 images are copied"));
     }
     VMKEEP_RETURN_IF_ERROR(CheckSameFile(disk));
+    if (disk.flat()) VMKEEP_RETURN_IF_ERROR(CheckCanServe(disk, env.options.flat_view_dir));
   }
   return absl::OkStatus();
+}
+
+// An overlay is a file, and beside a device there is no place for one.
+absl::Status CheckOverlayDir(const VmDescription& vm, const std::string& overlay_dir) {
+  const auto device = std::find_if(vm.disks.begin(), vm.disks.end(),
+                                   [](const Disk& disk) { return disk.block_device; });
+  if (device == vm.disks.end()) return absl::OkStatus();
+  const std::string disk = absl::StrCat("disk ", device->target, " (", device->source, ")");
+  if (overlay_dir.empty()) {
+    return error::CannotBackUp(
+        vm.name,
+        absl::StrCat(disk,
+                     " is a block device, and the guest's writes during a backup need a "
+                     "folder on a file system with room: give the executor --overlay_dir"));
+  }
+  struct stat found = {};
+  if (stat(overlay_dir.c_str(), &found) == 0 && S_ISDIR(found.st_mode)) return absl::OkStatus();
+  return error::CannotBackUp(
+      vm.name, absl::StrCat(disk, " is a block device, and the executor's --overlay_dir (",
+                            overlay_dir, ") is no folder: make it, or mount it"));
 }
 
 absl::Status CheckRepository(const Environment& env, const TaskRecord& record, int64_t needed,
@@ -61,30 +83,31 @@ absl::Status CheckRepository(const Environment& env, const TaskRecord& record, i
 
 absl::Status CheckSameFile(const Disk& disk) {
   struct stat found = {};
-  if (stat(disk.source.c_str(), &found) != 0 || found.st_dev != disk.dev ||
-      found.st_ino != disk.ino) {
-    return error::DiskChanged(disk.target, disk.source);
-  }
-  return absl::OkStatus();
+  return stat(disk.source.c_str(), &found) == 0 && disk.IsOf(found)
+             ? absl::OkStatus()
+             : error::DiskChanged(disk.target, disk.source);
 }
 
 absl::StatusOr<BackupData> Preflight(const Environment& env, const TaskRecord& record,
                                      const std::stop_token& stop) {
   BackupData data;
   VMKEEP_ASSIGN_OR_RETURN(data.vm, env.hypervisor.Describe(record.vm_uuid));
-  VMKEEP_RETURN_IF_ERROR(CheckDescription(data.vm));
+  VMKEEP_RETURN_IF_ERROR(CheckDescription(env, data.vm));
+  VMKEEP_RETURN_IF_ERROR(CheckOverlayDir(data.vm, env.options.overlay_dir));
   int64_t data_bytes = 0;
   std::vector<Hypervisor::RestoreFile> files;
   for (const Disk& disk : data.vm.disks) {
-    files.push_back({disk.target, DiskFileName(disk), disk.format});
+    files.push_back({disk.target, DiskFileName(disk), disk.stored_format()});
     data_bytes += disk.data_bytes;
-    data.overlays.push_back({record.vm_uuid, disk.target, disk.source, disk.format,
-                             OverlayPath(disk.source, record.task.id)});
+    data.overlays.push_back(
+        {record.vm_uuid, disk.target, disk.source, disk.format,
+         OverlayFor(disk, record.vm_uuid, record.task.id, env.options.overlay_dir)});
   }
   VMKEEP_ASSIGN_OR_RETURN(data.restore_xml, env.hypervisor.RestoreXml(data.vm, files));
   VMKEEP_RETURN_IF_ERROR(CheckRepository(env, record, data_bytes, stop));
   VMKEEP_RETURN_IF_ERROR(
-      CheckRooms(RoomsOf(data.vm.disks, env.options.overlay_reserve_bytes), 1.0, env.free_space));
+      CheckRooms(RoomsOf(data.vm.disks, env.options.overlay_reserve_bytes, env.options.overlay_dir),
+                 1.0, env.free_space));
   VMKEEP_RETURN_IF_ERROR(env.journal.PutPreflight(record.task, data));
   return data;
 }

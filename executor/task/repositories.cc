@@ -47,6 +47,7 @@ void Repositories::Run() {
 std::vector<Repository> Repositories::List() {
   std::vector<Repository> list;
   MutexLock lock(&mu_);
+  list.reserve(found_.size());
   for (const auto& [slot, repository] : found_) list.push_back(repository);
   return list;
 }
@@ -69,7 +70,7 @@ absl::StatusOr<Repository> Repositories::Init(int slot, bool allow_plain_directo
   const absl::StatusOr<worker::v1::Result> result =
       env_.worker.Run(request, env_.options.probe_deadline, absl::InfiniteDuration(), stop, {});
   VMKEEP_RETURN_IF_ERROR(result.status());
-  const Repository found = ToRepository(slot, result);
+  Repository found = ToRepository(slot, result);
   Note(found);
   return found;
 }
@@ -135,9 +136,11 @@ void Repositories::RemoveLeftovers(const Repository& repository, const std::stop
   if (!leftovers.ok()) return;
   for (const TaskRecord& record : *leftovers) {
     if (record.slot != repository.slot() || record.repository_id != repository.id()) continue;
+    const log::Scope scope({{"backup", record.backup_id}, {"host", env_.options.hostname}});
     absl::Status status = DiscardIncoming(env_, record, stop);
     if (status.ok()) status = env_.journal.ForgetFiles(record.task);
     log::Info("task_files_remain", {{"backup", record.backup_id},
+                                    {"host", env_.options.hostname},
                                     {"task", record.task.ToString()},
                                     {"result", status.ok() ? "removed" : status.message()}});
     if (!status.ok()) return;

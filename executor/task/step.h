@@ -44,14 +44,14 @@ struct Step {
 
 // What holds for every step of a kind.
 struct StepRule {
-  StepKind kind;
+  StepKind kind = StepKind::kPreflight;
   absl::string_view name;  // as on the wire and in the journal
-  StepClass step_class;
-  bool stoppable;      // ends early, soon after it was asked to
-  bool past_return;    // a cancel or a stop comes too late: it is finished, and run again after a
-                       // restart
-  bool needs_journal;  // does not begin before its intent is on the disk
-  absl::string_view phase;  // of vmkeep.v1.Progress
+  StepClass step_class = StepClass::kForward;
+  bool stoppable = false;      // ends early, soon after it was asked to
+  bool past_return = false;    // a cancel or a stop comes too late: it is finished, and run again
+                               // after a restart
+  bool needs_journal = false;  // does not begin before its intent is on the disk
+  absl::string_view phase;     // of vmkeep.v1.Progress
 };
 const StepRule& RuleOf(StepKind kind);
 std::optional<StepKind> StepKindNamed(absl::string_view name);

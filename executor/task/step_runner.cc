@@ -34,9 +34,12 @@ QuiescePolicy PolicyOf(Backup::Quiesce quiesce) {
 
 }  // namespace
 
-StepRunner::StepRunner(const Environment& env, const TaskRecord& record, BackupData data,
+StepRunner::StepRunner(const Environment& env, TaskRecord record, BackupData data,
                        ProgressMeter::Emit emit)
-    : env_(env), record_(record), data_(std::move(data)), progress_(env.clock, std::move(emit)) {}
+    : env_(env),
+      record_(std::move(record)),
+      data_(std::move(data)),
+      progress_(env.clock, std::move(emit)) {}
 
 absl::Status StepRunner::Run(const TaskState& state, int index, const std::stop_token& stop) {
   const Step& step = state.steps[index];
@@ -67,6 +70,7 @@ void StepRunner::Thaw(const std::stop_token& stop) { ThawSurely(Merging(stop), r
 
 std::vector<std::string> StepRunner::disks() const {
   std::vector<std::string> targets;
+  targets.reserve(data_.vm.disks.size());
   for (const Disk& disk : data_.vm.disks) targets.push_back(disk.target);
   return targets;
 }
@@ -96,11 +100,12 @@ absl::Status StepRunner::RunCopy(const std::string& target, const std::stop_toke
   const absl::Duration left = *copies_began_ + CopyDeadline() - env_.clock.Monotonic();
   VMKEEP_ASSIGN_OR_RETURN(
       worker::v1::CopyResult copy,
-      CopyDisk(env_, record_, data_.vm.disks[index],
-               RoomsOf(data_.vm.disks, env_.options.overlay_reserve_bytes),
-               std::max(left, absl::ZeroDuration()), stop, [this](const worker::v1::Progress& p) {
-                 progress_.Update(p.bytes_done(), p.bytes_total(), p.bytes_holes());
-               }));
+      CopyDisk(
+          env_, record_, data_.vm.disks[index],
+          RoomsOf(data_.vm.disks, env_.options.overlay_reserve_bytes, env_.options.overlay_dir),
+          std::max(left, absl::ZeroDuration()), stop, [this](const worker::v1::Progress& p) {
+            progress_.Update(p.bytes_done(), p.bytes_total(), p.bytes_holes());
+          }));
   VMKEEP_RETURN_IF_ERROR(env_.journal.PutCopy(record_.task, target, copy));
   data_.copies[target] = std::move(copy);
   return absl::OkStatus();
@@ -187,7 +192,7 @@ void StepRunner::Enter(Progress::Phase phase, int disk) {
   std::vector<int64_t> totals;
   for (const Disk& each : data_.vm.disks) {
     // The length of a raw image is its virtual size; the worker corrects a guess for the others.
-    const bool whole = each.format == "raw" && phase == Progress::COPYING;
+    const bool whole = each.stored_format() == "raw" && phase == Progress::COPYING;
     totals.push_back(whole ? each.virtual_bytes : phase == Progress::COPYING ? each.data_bytes : 0);
   }
   progress_.Enter(phase, totals, disk);

@@ -22,12 +22,11 @@ namespace vmkeep::executor {
 class StepRunner {
  public:
   // `data` is what the journal has of the task.
-  StepRunner(const Environment& env, const TaskRecord& record, BackupData data,
-             ProgressMeter::Emit emit);
+  StepRunner(const Environment& env, TaskRecord record, BackupData data, ProgressMeter::Emit emit);
 
-  // Runs `state.steps[step]`; blocks until it is done or failed. `stop` ends a step that is
+  // Runs `state.steps[index]`; blocks until it is done or failed. `stop` ends a step that is
   // stoppable soon, and any other at its next wait.
-  absl::Status Run(const TaskState& state, int step, const std::stop_token& stop);
+  absl::Status Run(const TaskState& state, int index, const std::stop_token& stop);
   void Thaw(const std::stop_token& stop);
 
   // The targets, known after the preflight.

@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "executor/flat_view/leftovers.h"
 #include "executor/hypervisor/errors.h"
 #include "executor/task/errors.h"
 #include "executor/task/worker_job.h"
@@ -23,6 +24,7 @@ TaskManager::~TaskManager() {
 
 absl::Status TaskManager::Recover() {
   EndLeftoverWorkers(env_.journal);
+  EndLeftoverViews(env_.options.flat_view_dir);
   VMKEEP_ASSIGN_OR_RETURN(std::vector<KnownTask> tasks, env_.journal.Unfinished());
   for (KnownTask& task : tasks) {
     log::Warning("task_resumed", {{"backup", task.record.backup_id},
@@ -67,6 +69,15 @@ bool TaskManager::Lives(const std::string& task_id) {
   return found != tasks_.end() && found->first.id == task_id && !found->second.run->ended();
 }
 
+std::vector<TaskManager::Look> TaskManager::LookAtAll() {
+  std::vector<Look> looks;
+  for (const auto& run : Running()) {
+    if (run->ended()) continue;
+    looks.push_back({run->record().kind, run->phase(), run->record().accept_time});
+  }
+  return looks;
+}
+
 std::unique_ptr<TaskManager::VmHold> TaskManager::Hold(const std::string& vm_uuid,
                                                        const std::string& what) {
   MutexLock lock(&mu_);
@@ -86,8 +97,9 @@ void TaskManager::Drain(absl::Duration bound) {
     changed_.WaitFor(&mu_, absl::Milliseconds(200));
   }
   for (const auto& [id, entry] : tasks_) {
-    log::Warning("task_left_for_next_start",
-                 {{"backup", entry.run->record().backup_id}, {"task", id.ToString()}});
+    log::Warning("task_left_for_next_start", {{"backup", entry.run->record().backup_id},
+                                              {"host", env_.options.hostname},
+                                              {"task", id.ToString()}});
   }
 }
 
@@ -138,6 +150,7 @@ void TaskManager::Free(const std::string& vm_uuid, const TaskRun* owner) {
 std::vector<std::shared_ptr<TaskRun>> TaskManager::Running() {
   std::vector<std::shared_ptr<TaskRun>> running;
   MutexLock lock(&mu_);
+  running.reserve(tasks_.size());
   for (const auto& [id, entry] : tasks_) running.push_back(entry.run);
   return running;
 }

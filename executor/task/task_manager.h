@@ -43,6 +43,14 @@ class TaskManager {
   // Whether a task that will merge it owns an overlay of this task's id.
   bool Lives(const std::string& task_id) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // The tasks that are not at their end.
+  struct Look {
+    TaskKind kind;
+    std::string phase;
+    absl::Time accept_time;
+  };
+  std::vector<Look> LookAtAll() ABSL_LOCKS_EXCLUDED(mu_);
+
   // Keeps tasks off a VM while it lives; empty when a task is on it.
   class VmHold {
    public:

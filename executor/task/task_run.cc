@@ -3,6 +3,7 @@
 #include "common/backoff.h"
 #include "common/error.h"
 #include "common/log.h"
+#include "common/utf8.h"
 #include "executor/task/backup_manifest.h"
 #include "executor/task/errors.h"
 
@@ -32,7 +33,7 @@ v1::TaskEnded::Outcome ToProto(Outcome outcome) {
   ::vmkeep::v1::Failure failure;
   const std::string reason = ErrorReason(state.failure);
   failure.set_reason(reason.empty() ? absl::StatusCodeToString(state.failure.code()) : reason);
-  failure.set_message(std::string(state.failure.message()));
+  failure.set_message(ToUtf8(state.failure.message()));
   failure.set_phase(std::string(state.failed_in ? RuleOf(*state.failed_in).phase : "QUEUED"));
   failure.set_retryable(error::IsPassing(state.failure));
   *failure.mutable_time() = ToTimestamp(now);
@@ -56,6 +57,9 @@ TaskRun::TaskRun(const Environment& env, EventLog& events, KnownTask task, std::
       state_(std::move(task.state)) {}
 
 void TaskRun::Execute(const TaskEvent& first) {
+  const log::Scope scope({{"backup", record_.backup_id},
+                          {"host", env_.options.hostname},
+                          {"task", record_.task.ToString()}});
   log::Info("task_begin", {{"kind", TaskKindName(record_.kind)},
                            {"backup", record_.backup_id},
                            {"host", env_.options.hostname},
@@ -133,6 +137,7 @@ TaskEvent TaskRun::RunStep(int index) {
     step = step_;
   }
   const std::stop_callback abandon(abandon_, [&step] { step.request_stop(); });
+  const absl::Duration began = env_.clock.Monotonic();
   absl::Status status;
   try {
     status = steps_.Run(state, index, step.get_token());
@@ -140,7 +145,12 @@ TaskEvent TaskRun::RunStep(int index) {
     status = absl::InternalError(error.what());
   }
   const Step& ran = state.steps[index];
-  if (status.ok()) return {TaskEvent::Kind::kStepSucceeded, {}, steps_.disks()};
+  if (status.ok()) {
+    log::Info("step_done", {{"step", RuleOf(ran.kind).name},
+                            {"disk", ran.target},
+                            {"seconds", absl::ToDoubleSeconds(env_.clock.Monotonic() - began)}});
+    return {TaskEvent::Kind::kStepSucceeded, {}, steps_.disks()};
+  }
   log::Warning("step_failed", {{"step", RuleOf(ran.kind).name},
                                {"disk", ran.target},
                                {"backup", record_.backup_id},
@@ -210,6 +220,12 @@ v1::Event TaskRun::EndedEvent(const TaskState& state, const Ending& ending) {
   ended.set_vm_on_overlay(ending.vm_on_overlay);
   ended.set_snapshot_taken(ending.snapshot_taken);
   return event;
+}
+
+std::string TaskRun::phase() {
+  const TaskState state = State();
+  const int running = state.running();
+  return running < 0 ? "QUEUED" : std::string(RuleOf(state.steps[running].kind).phase);
 }
 
 TaskState TaskRun::State() {

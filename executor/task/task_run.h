@@ -33,6 +33,8 @@ class TaskRun {
   void Stop(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mu_);
 
   const TaskRecord& record() const { return record_; }
+  // Of vmkeep.v1.Progress, by the step under way; QUEUED before the first one.
+  std::string phase() ABSL_LOCKS_EXCLUDED(mu_);
   // All steps are behind it: it touches the VM no more.
   bool ended() ABSL_LOCKS_EXCLUDED(mu_) { return State().ended; }
 
@@ -41,7 +43,7 @@ class TaskRun {
   // Nothing when the task ended or is abandoned.
   std::optional<TaskEvent> CarryOut(const std::vector<Command>& commands);
   void NoteStepDone(const Step& step);
-  TaskEvent RunStep(int step);
+  TaskEvent RunStep(int index);
   absl::Status Save();
   void End(const Ending& ending);
 

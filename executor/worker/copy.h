@@ -8,9 +8,9 @@
 
 namespace vmkeep::worker {
 
-// Copies one image byte for byte into the incoming folder, hashed on the way, holes and zeros left
-// out, flushed. Memory and page cache do not grow with the image. On an error neither file stays.
-// See worker.proto.
+// Copies one disk into the incoming folder, hashed on the way, holes and zeros left out, flushed.
+// Memory and page cache do not grow with the image. On an error neither file stays. See
+// worker.proto.
 absl::StatusOr<v1::CopyResult> Copy(const v1::Copy& job, JobContext* context);
 
 }  // namespace vmkeep::worker

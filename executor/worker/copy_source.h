@@ -1,55 +1,47 @@
 #ifndef VMKEEP_EXECUTOR_WORKER_COPY_SOURCE_H_
 #define VMKEEP_EXECUTOR_WORKER_COPY_SOURCE_H_
 
-#include "common/fs/fd.h"
-
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
-#include <sys/stat.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
-#include <utility>
 
 namespace vmkeep::worker {
 
-// An image on the host that nobody writes to. Thread-safe: it has no state but its descriptor, and
-// no position.
+// A part of the source and where its bytes go: as many as `into` has room for.
+struct Piece {
+  int64_t offset = 0;
+  std::span<std::byte> into;
+};
+
+// The bytes of one disk that nobody writes to. Thread-safe.
 class CopySource {
  public:
-  // A regular file or a block device. Proves that no QEMU has it open for writing (SOURCE_BUSY),
-  // and flushes it first: on some file systems the holes of a dirty file are not where SEEK_HOLE
-  // says.
-  static absl::StatusOr<CopySource> Open(const std::string& path);
+  CopySource() = default;
+  virtual ~CopySource() = default;
+  CopySource(const CopySource&) = delete;
+  CopySource& operator=(const CopySource&) = delete;
 
-  const std::string& path() const { return path_; }
-  int64_t bytes() const { return bytes_; }
+  // The image that messages name.
+  virtual const std::string& path() const = 0;
+  virtual int64_t bytes() const = 0;
 
-  // Fills `into` from `offset`. SOURCE_READ_ERROR with the offset; SOURCE_CHANGED when the file
-  // ends earlier.
-  absl::Status ReadAt(int64_t offset, std::span<std::byte> into) const;
+  // Fills all pieces, which do not overlap. SOURCE_READ_ERROR with the offset; SOURCE_CHANGED when
+  // the source ends earlier; SOURCE_VIEW_LOST.
+  virtual absl::Status Read(std::span<const Piece> pieces) const = 0;
   // The first offset from `offset` on that may hold data, or bytes().
-  int64_t NextData(int64_t offset) const;
-  // The first offset from `offset` on that is surely a hole, or bytes().
-  int64_t NextHole(int64_t offset) const;
+  virtual int64_t NextData(int64_t offset) const = 0;
+  // The first offset from `offset` on that surely reads as zeros, or bytes().
+  virtual int64_t NextHole(int64_t offset) const = 0;
 
-  // Asks the kernel to read ahead, and to forget what was read.
-  void Prefetch(int64_t offset, int64_t bytes) const;
-  void Forget(int64_t offset, int64_t bytes) const;
+  // A hint to read ahead, and one to forget what was read.
+  virtual void Prefetch(int64_t offset, int64_t bytes) const = 0;
+  virtual void Forget(int64_t offset, int64_t bytes) const = 0;
 
-  // After the copy: still the same file, same size, same time of change, and still nobody writes.
-  absl::Status CheckUnchanged() const;
-
- private:
-  CopySource(std::string path, fs::Fd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
-  absl::Status Observe();
-  absl::Status CheckNotWritten() const;
-
-  std::string path_;
-  fs::Fd fd_;
-  struct stat found_{};
-  int64_t bytes_ = 0;
+  // After the copy: all that it was read from is what it was, and still nobody writes.
+  virtual absl::Status CheckUnchanged() const = 0;
 };
 
 }  // namespace vmkeep::worker

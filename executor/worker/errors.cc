@@ -3,6 +3,7 @@
 #include "common/error.h"
 #include "common/fs/errors.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 #include <cerrno>
@@ -48,7 +49,7 @@ absl::Status RepositoryMismatch(absl::string_view root, absl::string_view wanted
 absl::Status AtRepository(const absl::Status& status, absl::string_view root) {
   const int err = fs::error::Errno(status);
   const std::string reason = ErrorReason(status);
-  const bool ours = reason.rfind("REPOSITORY_", 0) == 0 || reason.rfind("SOURCE_", 0) == 0;
+  const bool ours = absl::StartsWith(reason, "REPOSITORY_") || absl::StartsWith(reason, "SOURCE_");
   if (status.ok() || err == 0 || ours) return status;
   ErrorMetadata metadata = ErrorDetails(status);
   metadata["root"] = std::string(root);
@@ -111,6 +112,16 @@ absl::Status SourceBusy(absl::string_view path) {
           path,
           " is open for writing by a QEMU process: it must lie behind a snapshot, or its VM "
           "be off, before it can be copied."),
+      {{"path", std::string(path)}});
+}
+
+absl::Status SourceViewLost(absl::string_view path, absl::string_view why) {
+  return MakeError(
+      absl::StatusCode::kUnavailable, "SOURCE_VIEW_LOST",
+      absl::StrCat("copying ", path, ": the qemu-nbd process that flattens its chain is gone (",
+                   why,
+                   "). The disk is unharmed; see whether something killed that process, such as "
+                   "the kernel for want of memory, then try again."),
       {{"path", std::string(path)}});
 }
 

@@ -31,7 +31,9 @@ absl::Status AtRepository(const absl::Status& status, absl::string_view root);
 absl::Status SourceUnusable(absl::string_view path, absl::string_view why);  // kFailedPrecondition
 absl::Status SourceReadError(absl::string_view path, int64_t offset, int err);  // kDataLoss
 absl::Status SourceChanged(absl::string_view path, absl::string_view what);     // kAborted
-absl::Status SourceBusy(absl::string_view path);                         // kFailedPrecondition
+absl::Status SourceBusy(absl::string_view path);  // kFailedPrecondition
+// kUnavailable: whoever served the source's flat view ended or does not answer.
+absl::Status SourceViewLost(absl::string_view path, absl::string_view why);
 absl::Status CopyStalled(absl::string_view path, absl::Duration after);  // kDeadlineExceeded
 absl::Status Cancelled();                                                // kCancelled
 

@@ -13,8 +13,6 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include <fcntl.h>
-#include <google/protobuf/struct.pb.h>
-#include <google/protobuf/util/json_util.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,7 +22,6 @@
 namespace vmkeep::worker {
 namespace {
 
-constexpr size_t kMaxMarkerBytes = 4096;
 constexpr size_t kProbeBytes = 4096;
 constexpr char kProbePrefix[] = ".probe-";
 constexpr time_t kStaleProbeSeconds = 3600;
@@ -38,24 +35,6 @@ absl::StatusOr<fs::Fd> OpenRootFolder(const std::string& path) {
     return error::RepositoryNotMounted(path, "there is no such folder");
   }
   return error::AtRepository(dir.status(), path);
-}
-
-absl::StatusOr<std::string> ParseMarker(const std::string& text, const std::string& path) {
-  google::protobuf::Struct object;
-  if (!google::protobuf::util::JsonStringToMessage(text, &object).ok()) {
-    return error::RepositoryMarkerInvalid(path, "it is not JSON");
-  }
-  const auto& fields = object.fields();
-  const auto version = fields.find("format_version");
-  const auto id = fields.find("id");
-  if (version == fields.end() || version->second.number_value() != 1) {
-    return error::RepositoryMarkerInvalid(
-        path, "its format_version is not 1, which is all this build knows");
-  }
-  if (id == fields.end() || !IsUuid(id->second.string_value())) {
-    return error::RepositoryMarkerInvalid(path, "its id is no UUID");
-  }
-  return id->second.string_value();
 }
 
 // The id in the marker. REPOSITORY_MARKER_ABSENT when there is none.
@@ -76,9 +55,7 @@ absl::StatusOr<std::string> ReadMarker(const fs::Fd& dir, const std::string& pat
 // one wins, and nobody ever sees half a marker.
 absl::Status WriteMarker(const fs::Fd& dir, const std::string& id) {
   const std::string beside = absl::StrCat(kMarker, ".", NewUuid4());
-  const std::string text = absl::StrCat(
-      "{\"format_version\":1,\"id\":\"", id, "\",\"created\":\"",
-      absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone()), "\"}\n");
+  const std::string text = MarkerText(id, absl::Now());
   VMKEEP_ASSIGN_OR_RETURN(fs::OutputFile file, fs::OutputFile::Create(dir, beside, 0444));
   absl::Status status = file.WriteAt(0, text);
   if (status.ok()) status = file.Finish();

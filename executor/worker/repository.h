@@ -3,6 +3,7 @@
 
 #include "common/fs/fd.h"
 #include "common/fs/files.h"
+#include "executor/worker/marker.h"
 #include "vmkeep/worker/v1/worker.pb.h"
 
 #include "absl/status/status.h"
@@ -19,8 +20,6 @@
 //   <root>/vmkeep/.incoming/<task>.<epoch>/  work
 //   <root>/vmkeep/.scrub/<vm uuid>.<backup id>/  on their way out
 namespace vmkeep::worker {
-
-inline constexpr char kMarker[] = ".vmkeep-repository";
 
 // An open repository whose marker was proven: without it a job would fill the host's own disk when
 // the mount is missing. Everything below is reached through this one descriptor. Thread-safe after

@@ -4,6 +4,7 @@
 #include "common/error.h"
 #include "common/jsonl/jsonl.h"
 #include "common/status_macros.h"
+#include "common/utf8.h"
 #include "executor/worker/errors.h"
 
 #include "absl/strings/string_view.h"
@@ -11,7 +12,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <thread>
@@ -34,39 +34,12 @@ bool WriteAll(int fd, absl::string_view text) {
   return true;
 }
 
-// How many bytes the UTF-8 character at the start of `text` has; 0 when there is none.
-size_t CharacterBytes(absl::string_view text) {
-  const auto first = static_cast<unsigned char>(text[0]);
-  const size_t bytes = first < 0x80                    ? 1
-                       : first >= 0xC2 && first < 0xE0 ? 2
-                       : (first & 0xF0) == 0xE0        ? 3
-                       : (first & 0xF8) == 0xF0        ? 4
-                                                       : 0;
-  if (bytes > text.size()) return 0;
-  for (size_t i = 1; i < bytes; ++i) {
-    if ((static_cast<unsigned char>(text[i]) & 0xC0) != 0x80) return 0;
-  }
-  return bytes;
-}
-
-// A message may quote what a peer sent, and a line must be UTF-8: other bytes become '?'.
-std::string ToUtf8(absl::string_view text) {
-  std::string result;
-  while (!text.empty()) {
-    const size_t bytes = CharacterBytes(text);
-    result += bytes == 0 ? "?" : std::string(text.substr(0, bytes));
-    text.remove_prefix(std::max<size_t>(1, bytes));
-  }
-  return result;
-}
-
 v1::Error ToWire(const absl::Status& status) {
   v1::Error error;
   error.set_code(static_cast<int32_t>(status.code()));
   error.set_reason(ErrorReason(status));
   error.set_message(ToUtf8(status.message()));
-  for (const auto& [key, value] : ErrorDetails(status))
-    (*error.mutable_metadata())[key] = ToUtf8(value);
+  for (const auto& [key, value] : ErrorDetails(status)) (*error.mutable_metadata())[key] = value;
   return error;
 }
 

@@ -36,6 +36,16 @@ void FakeExecutor::AddVm(const std::string& uuid, const std::string& name,
   InventoryMoved();
 }
 
+void FakeExecutor::SetPower(const std::string& uuid, controller::PowerState power) {
+  {
+    MutexLock lock(&mu_);
+    for (auto& vm : inventory_.vms) {
+      if (vm.uuid == uuid) vm.power = power;
+    }
+  }
+  InventoryMoved();
+}
+
 void FakeExecutor::SetOverlay(const std::string& uuid, std::optional<controller::Overlay> overlay) {
   {
     MutexLock lock(&mu_);
@@ -59,6 +69,14 @@ void FakeExecutor::SetRepository(int slot, controller::Health health, const std:
     at->free_bytes = int64_t{1} << 39;
     at->health = health;
     at->probe_time = absl::Now();
+  }
+  InventoryMoved();
+}
+
+void FakeExecutor::FailInventory(absl::Status status) {
+  {
+    MutexLock lock(&mu_);
+    inventory_status_ = std::move(status);
   }
   InventoryMoved();
 }
@@ -174,6 +192,11 @@ void FakeExecutor::BreakStream() {
 void FakeExecutor::SetExecutorId(const std::string& id) {
   MutexLock lock(&mu_);
   executor_id_ = id;
+}
+
+void FakeExecutor::SetProtocol(int protocol) {
+  MutexLock lock(&mu_);
+  protocol_ = protocol;
 }
 
 void FakeExecutor::RefuseStarts(int count, absl::Status status) {
@@ -340,6 +363,7 @@ void FakeExecutorClient::SayHello(const std::string& /*controller_id*/, Callback
     answer->host.simulated = true;
     answer->host.version = "0";
     answer->last_sequence = host_->sequence_;
+    answer->protocol = host_->protocol_;
     if (!host_->reachable_) answer = Unreachable();
   }
   done(std::move(answer));
@@ -376,6 +400,7 @@ void FakeExecutorClient::GetInventory(Callback<controller::HostInventory> done) 
   {
     MutexLock lock(&host_->mu_);
     answer = host_->inventory_;
+    if (!host_->inventory_status_.ok()) answer = host_->inventory_status_;
     if (!host_->reachable_) answer = Unreachable();
   }
   done(std::move(answer));

@@ -2,6 +2,7 @@
 #define VMKEEP_TESTS_FAKES_FAKE_EXECUTOR_CLIENT_H_
 
 #include "common/mutex.h"
+#include "common/version.h"
 #include "controller/dispatch/executor_client.h"
 
 #include "absl/status/status.h"
@@ -31,8 +32,11 @@ class FakeExecutor : public std::enable_shared_from_this<FakeExecutor> {
   // What the host has. Changes are reported as the real one does.
   void AddVm(const std::string& uuid, const std::string& name,
              controller::PowerState power = controller::PowerState::kOn);
+  void SetPower(const std::string& uuid, controller::PowerState power);
   void SetOverlay(const std::string& uuid, std::optional<controller::Overlay> overlay);
   void SetRepository(int slot, controller::Health health, const std::string& id = "");
+  // What GetInventory answers instead, or OK for what the host has.
+  void FailInventory(absl::Status status);
 
   // Tasks end by themselves at once, as DONE; else when the test says so.
   void FinishAtOnce(bool yes);
@@ -47,6 +51,8 @@ class FakeExecutor : public std::enable_shared_from_this<FakeExecutor> {
   void SetSilent(bool silent);
   void BreakStream();
   void SetExecutorId(const std::string& id);
+  // What its next Hello answers.
+  void SetProtocol(int protocol);
   // The next `count` StartTask calls: not accepted, and answered with `status`.
   void RefuseStarts(int count, absl::Status status);
   // The next `count` StartTask calls: accepted, and the answer is lost.
@@ -81,6 +87,8 @@ class FakeExecutor : public std::enable_shared_from_this<FakeExecutor> {
   mutable Mutex mu_;
   std::string executor_id_ ABSL_GUARDED_BY(mu_);
   controller::HostInventory inventory_ ABSL_GUARDED_BY(mu_);
+  int protocol_ ABSL_GUARDED_BY(mu_) = kProtocolMax;
+  absl::Status inventory_status_ ABSL_GUARDED_BY(mu_);
   bool reachable_ ABSL_GUARDED_BY(mu_) = true;
   bool silent_ ABSL_GUARDED_BY(mu_) = false;
   bool finish_at_once_ ABSL_GUARDED_BY(mu_) = true;

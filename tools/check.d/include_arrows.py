@@ -32,11 +32,16 @@ ARROWS = {
         "controller/access", "controller/tasks", "controller/progress", "controller/inventory",
         "controller/store", "controller/domain",
     },
+    "controller/metrics": {
+        "controller/progress", "controller/inventory", "controller/store", "controller/domain",
+    },
     "executor/hypervisor": set(),
     "executor/worker": set(),
     "executor/worker_client": set(),
-    "executor/task": {"executor/hypervisor", "executor/worker_client"},
+    "executor/flat_view": {"executor/hypervisor"},
+    "executor/task": {"executor/hypervisor", "executor/flat_view", "executor/worker_client"},
     "executor/service": {"executor/task"},
+    "executor/metrics": {"executor/task", "executor/hypervisor", "executor/worker_client"},
 }
 BINARIES = ("controller", "executor")
 PROJECT = ("common", "controller", "executor", "tools", "tests")
@@ -49,7 +54,8 @@ RESTRICTED = [
     (r"libvirt/", "libvirt is one hypervisor", r"executor/hypervisor/libvirt/"),
     (r"grpc(pp|\+\+)?/|.*\.grpc\.pb\.h", "gRPC stays at the edges",
      r"controller/(service|dispatch)/|executor/service/|(controller|executor)/(main|app)\b"
-     r"|common/(grpc_status|channel)|tools/"),
+     r"|common/(grpc_status|channel|metrics/grpc_calls)|tools/"),
+    (r"prometheus/|httplib", "others see common/metrics", r"common/metrics/"),
     (r"vmkeep/.*\.pb\.h|google/", "the domain knows no wire format", r"(?!controller/domain/)"),
     # An interface is for everyone its module serves; an implementation is for the composition root alone.
     (r"controller/store/(sqlite|postgres)/", "others see the BackupStore interface",
@@ -133,6 +139,9 @@ def selftest():
         ("executor/hypervisor/sim/sim.cc", "libvirt/libvirt.h"),
         ("tools/demo/demo.cc", "controller/store/backup_store.h"),
         ("common/log.cc", "log.h"),
+        ("controller/metrics/families.h", "prometheus/registry.h"),
+        ("executor/app.cc", "httplib.h"),
+        ("common/metrics/registry.cc", "grpcpp/server_builder.h"),
     ]
     allowed = [
         ("controller/store/sqlite/db.cc", "SQLiteCpp/SQLiteCpp.h"),

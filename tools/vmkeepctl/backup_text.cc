@@ -1,5 +1,6 @@
 #include "tools/vmkeepctl/backup_text.h"
 
+#include "tools/vmkeepctl/advice.h"
 #include "tools/vmkeepctl/progress.h"
 #include "tools/vmkeepctl/render.h"
 
@@ -121,6 +122,7 @@ std::string BackupFields(const v1::Backup& backup) {
       {"state", absl::StrCat(v1::Backup::State_Name(backup.state()),
                              backup.simulated() ? " (simulated)" : "")},
       {"failure", FailureText(backup)},
+      {"what to do", WhatToDo(backup)},
       {"progress",
        backup.has_progress() && !IsSettled(backup) ? ProgressText(backup.progress()) : ""},
       {"conditions", ConditionsText(backup)},

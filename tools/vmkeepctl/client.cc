@@ -9,10 +9,13 @@
 #include "tools/vmkeepctl/terminal.h"
 
 #include "absl/time/clock.h"
+#include <grpc/grpc_security_constants.h>
+#include <grpcpp/security/auth_context.h>
 
 #include <algorithm>
 #include <random>
 #include <utility>
+#include <vector>
 
 namespace vmkeep::ctl {
 namespace {
@@ -22,6 +25,15 @@ constexpr absl::Duration kUnaryTimeout = absl::Seconds(30);
 constexpr absl::Duration kPoll = absl::Milliseconds(50);
 // About 5 s in all: a controller that restarts is back by then.
 constexpr int kCreateTries = 7;
+
+// After the call.
+std::string PeerCertificate(const grpc::ClientContext& context) {
+  const std::shared_ptr<const grpc::AuthContext> peer = context.auth_context();
+  if (peer == nullptr) return {};
+  const std::vector<grpc::string_ref> values =
+      peer->FindPropertyValues(GRPC_X509_PEM_CERT_PROPERTY_NAME);
+  return values.empty() ? std::string() : std::string(values[0].data(), values[0].size());
+}
 
 }  // namespace
 
@@ -73,7 +85,7 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const ClientOptions& opt
 }
 
 Client::Client(const ClientOptions& options, const std::shared_ptr<grpc::Channel>& channel)
-    : server_(options.server),
+    : options_(options),
       deadline_(options.timeout.has_value() ? absl::Now() + *options.timeout
                                             : absl::InfiniteFuture()),
       backups_(v1::BackupService::NewStub(channel)),
@@ -81,8 +93,10 @@ Client::Client(const ClientOptions& options, const std::shared_ptr<grpc::Channel
 
 absl::Status Client::Explain(const absl::Status& status) const {
   if (status.ok() || !ErrorReason(status).empty()) return status;
-  if (absl::IsUnavailable(status)) return error::ControllerUnreachable(server_, status.message());
-  if (absl::IsDeadlineExceeded(status)) return error::TimedOut(server_);
+  if (absl::IsUnavailable(status))
+    return error::ControllerUnreachable(options_.server, status.message());
+  if (absl::IsDeadlineExceeded(status)) return error::TimedOut(options_.server);
+  if (absl::IsUnimplemented(status)) return error::ControllerTooOld(options_.server);
   return status;
 }
 
@@ -90,14 +104,14 @@ absl::Status Client::Sleep(absl::Duration duration) const {
   const absl::Time until = absl::Now() + duration;
   while (absl::Now() < until) {
     if (WasInterrupted()) return error::Interrupted();
-    if (absl::Now() >= deadline_) return error::TimedOut(server_);
+    if (absl::Now() >= deadline_) return error::TimedOut(options_.server);
     RealClock().WaitFor(std::min(kPoll, until - absl::Now()), {});
   }
   return absl::OkStatus();
 }
 
 template <typename Response>
-absl::StatusOr<Response> Client::Call(const Start<Response>& start) const {
+absl::StatusOr<Response> Client::Call(const Start<Response>& start) {
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(std::min(deadline_, absl::Now() + kUnaryTimeout)));
   Response response;
@@ -109,6 +123,7 @@ absl::StatusOr<Response> Client::Call(const Start<Response>& start) const {
     status = done->Pop(kPoll);
     if (WasInterrupted()) context.TryCancel();
   }
+  server_certificate_ = PeerCertificate(context);
   if (status->error_code() == grpc::StatusCode::CANCELLED && WasInterrupted())
     return error::Interrupted();
   VMKEEP_RETURN_IF_ERROR(Explain(FromGrpcStatus(*status)));
@@ -130,6 +145,30 @@ absl::StatusOr<v1::Host> Client::GetHost(const v1::GetHostRequest& request) {
 absl::StatusOr<v1::ListHostsResponse> Client::ListHosts(const v1::ListHostsRequest& request) {
   return Call<v1::ListHostsResponse>([&](auto* context, auto* response, auto done) {
     inventory_->async()->ListHosts(context, &request, response, std::move(done));
+  });
+}
+
+absl::StatusOr<v1::Host> Client::UpdateHost(const v1::UpdateHostRequest& request) {
+  return Call<v1::Host>([&](auto* context, auto* response, auto done) {
+    inventory_->async()->UpdateHost(context, &request, response, std::move(done));
+  });
+}
+
+absl::StatusOr<google::protobuf::Empty> Client::DeleteHost(const v1::DeleteHostRequest& request) {
+  return Call<google::protobuf::Empty>([&](auto* context, auto* response, auto done) {
+    inventory_->async()->DeleteHost(context, &request, response, std::move(done));
+  });
+}
+
+absl::StatusOr<v1::Vm> Client::RegisterVm(const v1::RegisterVmRequest& request) {
+  return Call<v1::Vm>([&](auto* context, auto* response, auto done) {
+    inventory_->async()->RegisterVm(context, &request, response, std::move(done));
+  });
+}
+
+absl::StatusOr<v1::Vm> Client::GetVm(const v1::GetVmRequest& request) {
+  return Call<v1::Vm>([&](auto* context, auto* response, auto done) {
+    inventory_->async()->GetVm(context, &request, response, std::move(done));
   });
 }
 
@@ -167,6 +206,12 @@ absl::StatusOr<v1::ListBackupsResponse> Client::ListBackups(const v1::ListBackup
 absl::StatusOr<v1::Backup> Client::UpdateBackup(const v1::UpdateBackupRequest& request) {
   return Call<v1::Backup>([&](auto* context, auto* response, auto done) {
     backups_->async()->UpdateBackup(context, &request, response, std::move(done));
+  });
+}
+
+absl::StatusOr<v1::Backup> Client::RetryBackup(const v1::RetryBackupRequest& request) {
+  return Call<v1::Backup>([&](auto* context, auto* response, auto done) {
+    backups_->async()->RetryBackup(context, &request, response, std::move(done));
   });
 }
 

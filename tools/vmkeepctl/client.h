@@ -60,8 +60,8 @@ class WatchStream final : private grpc::ClientReadReactor<v1::WatchBackupsRespon
 };
 
 // The controller, as the commands see it. A status without the controller's own reason is one of
-// error.h: CONTROLLER_UNREACHABLE, TIMED_OUT, or INTERRUPTED when WasInterrupted() turned true
-// during a call. For one thread.
+// error.h: CONTROLLER_UNREACHABLE, CONTROLLER_TOO_OLD, TIMED_OUT, or INTERRUPTED when
+// WasInterrupted() turned true during a call. For one thread.
 class Client {
  public:
   static absl::StatusOr<std::unique_ptr<Client>> Connect(const ClientOptions& options);
@@ -69,6 +69,10 @@ class Client {
   absl::StatusOr<v1::Host> RegisterHost(const v1::RegisterHostRequest& request);
   absl::StatusOr<v1::Host> GetHost(const v1::GetHostRequest& request);
   absl::StatusOr<v1::ListHostsResponse> ListHosts(const v1::ListHostsRequest& request);
+  absl::StatusOr<v1::Host> UpdateHost(const v1::UpdateHostRequest& request);
+  absl::StatusOr<google::protobuf::Empty> DeleteHost(const v1::DeleteHostRequest& request);
+  absl::StatusOr<v1::Vm> RegisterVm(const v1::RegisterVmRequest& request);
+  absl::StatusOr<v1::Vm> GetVm(const v1::GetVmRequest& request);
   absl::StatusOr<v1::ListVmsResponse> ListVms(const v1::ListVmsRequest& request);
   absl::StatusOr<v1::Repository> InitRepository(const v1::InitRepositoryRequest& request);
   absl::StatusOr<v1::ListRepositoriesResponse> ListRepositories(
@@ -80,12 +84,16 @@ class Client {
   absl::StatusOr<v1::Backup> GetBackup(const v1::GetBackupRequest& request);
   absl::StatusOr<v1::ListBackupsResponse> ListBackups(const v1::ListBackupsRequest& request);
   absl::StatusOr<v1::Backup> UpdateBackup(const v1::UpdateBackupRequest& request);
+  absl::StatusOr<v1::Backup> RetryBackup(const v1::RetryBackupRequest& request);
 
   std::unique_ptr<WatchStream> Watch(const v1::WatchBackupsRequest& request);
   // What a stream's status means for the user; Watch() gives them raw, because a broken stream may
   // be resumed.
   absl::Status Explain(const absl::Status& status) const;
   absl::Time deadline() const { return deadline_; }
+  const ClientOptions& options() const { return options_; }
+  // PEM of the certificate that the controller showed in the last call; empty without TLS.
+  const std::string& server_certificate() const { return server_certificate_; }
 
   // Waits; INTERRUPTED or TIMED_OUT when that comes first.
   absl::Status Sleep(absl::Duration duration) const;
@@ -99,9 +107,10 @@ class Client {
 
   // Starts a call and waits for it, for the deadline or for an interrupt.
   template <typename Response>
-  absl::StatusOr<Response> Call(const Start<Response>& start) const;
+  absl::StatusOr<Response> Call(const Start<Response>& start);
 
-  const std::string server_;
+  const ClientOptions options_;
+  std::string server_certificate_;
   const absl::Time deadline_;
   const std::unique_ptr<v1::BackupService::Stub> backups_;
   const std::unique_ptr<v1::InventoryService::Stub> inventory_;

@@ -15,11 +15,16 @@ using absl::StatusCode;
 using absl::StrCat;
 
 absl::Status ControllerUnreachable(absl::string_view server, absl::string_view why) {
-  // gRPC's own words before the part that a person can use.
-  absl::ConsumePrefix(&why, "failed to connect to all addresses; last error: ");
-  absl::ConsumePrefix(&why, "UNKNOWN: ");
-  return MakeError(StatusCode::kUnavailable, kControllerUnreachable,
-                   StrCat("the controller at ", server, " cannot be reached: ", why),
+  return MakeError(
+      StatusCode::kUnavailable, kControllerUnreachable,
+      StrCat("the controller at ", server, " cannot be reached: ", WithoutGrpcWords(why)),
+      {{"server", std::string(server)}});
+}
+
+absl::Status ControllerTooOld(absl::string_view server) {
+  return MakeError(StatusCode::kUnimplemented, "CONTROLLER_TOO_OLD",
+                   StrCat("the controller at ", server,
+                          " does not know this call: it is older than this vmkeepctl, upgrade it"),
                    {{"server", std::string(server)}});
 }
 
@@ -62,11 +67,28 @@ absl::Status UnexpectedState(const v1::Backup& backup, absl::string_view wanted)
                    {{"backup_id", backup.id()}, {"state", state}});
 }
 
+absl::Status BadCertificate() {
+  return MakeError(StatusCode::kInvalidArgument, "BAD_CERTIFICATE",
+                   "there is no certificate that can be read in it");
+}
+
+absl::Status Unhealthy(int failed) {
+  return MakeError(StatusCode::kFailedPrecondition, "UNHEALTHY",
+                   StrCat(failed, failed == 1 ? " check failed" : " checks failed"),
+                   {{"failed", StrCat(failed)}});
+}
+
 bool IsAbsence(const absl::Status& status) {
   if (absl::IsDeadlineExceeded(status)) return true;
   const std::string reason = ErrorReason(status);
   return absl::IsUnavailable(status) &&
          (reason == kControllerUnreachable || reason == "DRAINING" || reason == "STORE_CLOSED");
+}
+
+absl::string_view WithoutGrpcWords(absl::string_view message) {
+  absl::ConsumePrefix(&message, "failed to connect to all addresses; last error: ");
+  absl::ConsumePrefix(&message, "UNKNOWN: ");
+  return message;
 }
 
 absl::Status WithAdvice(const absl::Status& status, absl::string_view advice, absl::string_view key,

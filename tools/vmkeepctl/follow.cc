@@ -49,6 +49,7 @@ class Follower {
       if (end.ok() && request_.until_settled()) return end;
       if (!end.ok() && IsTokenRefused(end) && !request_.resume_token().empty()) {
         request_.clear_resume_token();
+        view_.Restart();
       } else if (!end.ok() && !(IsBroken(end) && patient_)) {
         return client_.Explain(end);
       }

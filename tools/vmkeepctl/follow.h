@@ -19,6 +19,8 @@ class FollowView {
   virtual void Show(const v1::Backup& backup) = 0;
   // The stream broke; it is opened again after `delay`.
   virtual void Broken(const absl::Status& why, absl::Duration delay) = 0;
+  // All that matches is shown again from here on: what is not was closed meanwhile.
+  virtual void Restart() {}
   // Comes a few times a second, also when nothing happens.
   virtual void Tick() {}
   // The last call: nothing more will be shown.

@@ -86,19 +86,74 @@ absl::Status List(const ListOptions&, Client& client, const Output& output) {
   return absl::OkStatus();
 }
 
-struct GetOptions {
+struct IdOptions {
   std::string id;
 };
 
-void DescribeGet(CLI::App& command, GetOptions& options) {
+void DescribeId(CLI::App& command, IdOptions& options) {
   command.add_option("ID", options.id, "the host")->required();
 }
 
-absl::Status Get(const GetOptions& options, Client& client, const Output& output) {
+absl::Status Get(const IdOptions& options, Client& client, const Output& output) {
   v1::GetHostRequest request;
   request.set_id(options.id);
   VMKEEP_ASSIGN_OR_RETURN(const v1::Host host, client.GetHost(request));
   output.Result(host, HostFields(host));
+  return absl::OkStatus();
+}
+
+absl::Status SetDraining(const std::string& id, bool draining, Client& client,
+                         const Output& output) {
+  v1::UpdateHostRequest request;
+  request.set_id(id);
+  request.set_draining(draining);
+  request.mutable_update_mask()->add_paths("draining");
+  VMKEEP_ASSIGN_OR_RETURN(const v1::Host host, client.UpdateHost(request));
+  output.Result(host, HostFields(host));
+  return absl::OkStatus();
+}
+
+absl::Status Drain(const IdOptions& options, Client& client, const Output& output) {
+  VMKEEP_RETURN_IF_ERROR(SetDraining(options.id, true, client, output));
+  output.Note(absl::StrCat(
+      "nothing new starts there, running work goes on to its end: wait for it with "
+      "\"vmkeepctl backup watch --host ",
+      Printable(options.id), " --state BUILDING --state SCRUBBING --until-settled\"\n"));
+  return absl::OkStatus();
+}
+
+absl::Status Undrain(const IdOptions& options, Client& client, const Output& output) {
+  return SetDraining(options.id, false, client, output);
+}
+
+struct ConfirmOptions {
+  std::string id;
+  std::string executor;
+};
+
+void DescribeConfirm(CLI::App& command, ConfirmOptions& options) {
+  command.add_option("ID", options.id, "the host")->required();
+  command
+      .add_option("EXECUTOR_UUID", options.executor,
+                  "the executor that answers there now, as \"host get\" says it")
+      ->required();
+}
+
+absl::Status Confirm(const ConfirmOptions& options, Client& client, const Output& output) {
+  v1::UpdateHostRequest request;
+  request.set_id(options.id);
+  request.set_executor_id(options.executor);
+  request.mutable_update_mask()->add_paths("executor_id");
+  VMKEEP_ASSIGN_OR_RETURN(const v1::Host host, client.UpdateHost(request));
+  output.Result(host, HostFields(host));
+  return absl::OkStatus();
+}
+
+absl::Status Delete(const IdOptions& options, Client& client, const Output& output) {
+  v1::DeleteHostRequest request;
+  request.set_id(options.id);
+  VMKEEP_ASSIGN_OR_RETURN(const google::protobuf::Empty none, client.DeleteHost(request));
+  output.Result(none, absl::StrCat("host ", Printable(options.id), " is forgotten\n"));
   return absl::OkStatus();
 }
 
@@ -109,7 +164,15 @@ void AddHostCommands(CLI::App& app, Action& action) {
   AddCommand<AddOptions>(noun, "add", "Register a host, or change its address", action, DescribeAdd,
                          Add);
   AddCommand<ListOptions>(noun, "list", "List the hosts", action, DescribeList, List);
-  AddCommand<GetOptions>(noun, "get", "Show one host", action, DescribeGet, Get);
+  AddCommand<IdOptions>(noun, "get", "Show one host", action, DescribeId, Get);
+  AddCommand<IdOptions>(noun, "drain", "Let running work end and start nothing new there", action,
+                        DescribeId, Drain);
+  AddCommand<IdOptions>(noun, "undrain", "Take a drained host back into service", action,
+                        DescribeId, Undrain);
+  AddCommand<ConfirmOptions>(noun, "confirm", "Accept the executor of a host that was set up anew",
+                             action, DescribeConfirm, Confirm);
+  AddCommand<IdOptions>(noun, "delete", "Forget a host that has no backups", action, DescribeId,
+                        Delete);
 }
 
 }  // namespace vmkeep::ctl

@@ -19,28 +19,27 @@ void Write(std::FILE* file, absl::string_view text) {
   std::fflush(file);
 }
 
-// `text` as a JSON string; what is not UTF-8 in it becomes "?".
-std::string Quote(absl::string_view text) {
+std::string ErrorJson(const absl::Status& status) {
+  const std::string metadata =
+      absl::StrJoin(ErrorDetails(status), ",",
+                    [](std::string* out, const std::pair<std::string, std::string>& entry) {
+                      absl::StrAppend(out, JsonString(entry.first), ":", JsonString(entry.second));
+                    });
+  return absl::StrCat("{\"code\":", JsonString(absl::StatusCodeToString(status.code())),
+                      ",\"reason\":", JsonString(ErrorReason(status)),
+                      ",\"message\":", JsonString(status.message()), ",\"metadata\":{", metadata,
+                      "}}\n");
+}
+
+}  // namespace
+
+std::string JsonString(absl::string_view text) {
   google::protobuf::Value value;
   value.set_string_value(Printable(text));
   std::string json;
   (void)google::protobuf::util::MessageToJsonString(value, &json);
   return json;
 }
-
-std::string ErrorJson(const absl::Status& status) {
-  const std::string metadata =
-      absl::StrJoin(ErrorDetails(status), ",",
-                    [](std::string* out, const std::pair<std::string, std::string>& entry) {
-                      absl::StrAppend(out, Quote(entry.first), ":", Quote(entry.second));
-                    });
-  return absl::StrCat("{\"code\":", Quote(absl::StatusCodeToString(status.code())),
-                      ",\"reason\":", Quote(ErrorReason(status)),
-                      ",\"message\":", Quote(status.message()), ",\"metadata\":{", metadata,
-                      "}}\n");
-}
-
-}  // namespace
 
 std::string ToJson(const google::protobuf::Message& message, bool compact) {
   google::protobuf::util::JsonPrintOptions options;
@@ -56,6 +55,8 @@ std::string ToJson(const google::protobuf::Message& message, bool compact) {
 void Output::Result(const google::protobuf::Message& message, absl::string_view text) const {
   Write(stdout, json_ ? ToJson(message, false) : std::string(text));
 }
+
+void Output::Document(absl::string_view text) const { Write(stdout, text); }
 
 void Output::Text(absl::string_view text) const {
   if (!json_) Write(stdout, text);

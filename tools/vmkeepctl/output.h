@@ -14,6 +14,9 @@ namespace vmkeep::ctl {
 // with a line break.
 std::string ToJson(const google::protobuf::Message& message, bool compact);
 
+// `text` as a JSON string with its quotes; what is not UTF-8 in it becomes "?".
+std::string JsonString(absl::string_view text);
+
 // Where results and errors go: results to stdout, errors to stderr; text for people or JSON for
 // programs.
 class Output {
@@ -23,6 +26,8 @@ class Output {
 
   // The result of a command: `message` as JSON, or `text`.
   void Result(const google::protobuf::Message& message, absl::string_view text) const;
+  // To stdout as it is, with JSON too: scripts, manual pages, and JSON that is no message.
+  void Document(absl::string_view text) const;
   // Text for people only: nothing with JSON.
   void Text(absl::string_view text) const;
   void Note(absl::string_view text) const;  // the same, to stderr

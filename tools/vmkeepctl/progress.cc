@@ -19,6 +19,8 @@ constexpr size_t kMostBarCells = 40;
 constexpr size_t kLeastBarCells = 5;
 // What the text beside the bar needs before the bar grows.
 constexpr size_t kLeastTextColumns = 60;
+// The phase, a bar and its percentage.
+constexpr size_t kLeastBarLine = 8 + 2 + kLeastBarCells + 5;
 constexpr absl::Duration kLongSilence = absl::Seconds(10);
 
 // What the phase is called beside its bar.
@@ -129,6 +131,24 @@ std::string SummaryOfRunning(const v1::Backup& backup) {
   return text;
 }
 
+// What a row says after its label.
+std::string Situation(const v1::Backup& backup, size_t columns, Charset charset,
+                      absl::Duration silence) {
+  const Progress& now = backup.progress();
+  if (!backup.has_progress() || IsSettled(backup)) {
+    const std::string conditions = ConditionsText(backup);
+    return absl::StrCat(v1::Backup::State_Name(backup.state()), conditions.empty() ? "" : "  ",
+                        conditions);
+  }
+  std::string trouble = ConditionsText(backup);
+  if (trouble.empty() && silence >= kLongSilence)
+    trouble = absl::StrCat("no news for ", DurationText(silence));
+  if (trouble.empty() && MovesBytes(now) && columns >= kLeastBarLine)
+    return BarLine(now, true, columns, charset);
+  return absl::StrFormat("%-8s  %s%s%s", PhaseNoun(now.phase()), Percent(now),
+                         Percent(now).empty() || trouble.empty() ? "" : "  ", trouble);
+}
+
 }  // namespace
 
 std::string Bar(int64_t done, int64_t total, size_t columns, Charset charset) {
@@ -221,6 +241,18 @@ std::vector<std::string> BackupPanel::Lines(size_t columns, Charset charset,
     lines.push_back(absl::StrCat("  no news for ", DurationText(silence)));
   for (std::string& line : lines) line = CutToWidth(line, columns);
   return lines;
+}
+
+std::string BackupPanel::Label() const {
+  return absl::StrCat(VmLabel(backup_), "  ", Printable(backup_.name()));
+}
+
+std::string BackupPanel::Row(size_t label_columns, size_t columns, Charset charset,
+                             absl::Duration silence) const {
+  const std::string label = CutToWidth(Label(), label_columns);
+  const std::string gap(label_columns - DisplayWidth(label) + 2, ' ');
+  const size_t rest = columns > label_columns + 2 ? columns - label_columns - 2 : 0;
+  return CutToWidth(absl::StrCat(label, gap, Situation(backup_, rest, charset, silence)), columns);
 }
 
 bool IsSettled(const v1::Backup& backup) {

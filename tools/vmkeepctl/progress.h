@@ -47,6 +47,12 @@ class BackupPanel {
   // Lines of at most `columns`. `silence` is how long ago the last news came; it is told when it is
   // long.
   std::vector<std::string> Lines(size_t columns, Charset charset, absl::Duration silence) const;
+  // All of it on one line of at most `columns`, for a list of many: the label in `label_columns`,
+  // then the bar of the phase that is under way, or what holds the backup up.
+  std::string Row(size_t label_columns, size_t columns, Charset charset,
+                  absl::Duration silence) const;
+  // "web-1  nightly": what Row() begins with.
+  std::string Label() const;
   const v1::Backup& backup() const { return backup_; }
 
  private:

@@ -13,7 +13,8 @@ std::string RepositoryTable(const v1::ListRepositoriesResponse& repositories) {
     rows.push_back({OrDash(one.host_id()), absl::StrCat(one.slot()), OrDash(one.id()),
                     OrDash(one.path()), v1::Repository::Health_Name(one.health()),
                     FormatBytes(one.free_bytes()), FormatBytes(one.total_bytes()),
-                    FormatBytes(one.reserved_bytes()), Printable(one.message())});
+                    FormatBytes(one.reserved_bytes()),
+                    TimeText(one.probe_time(), one.has_probe_time()), Printable(one.message())});
   }
   return FormatTable({{"HOST"},
                       {"SLOT", Align::kRight},
@@ -23,6 +24,7 @@ std::string RepositoryTable(const v1::ListRepositoriesResponse& repositories) {
                       {"FREE", Align::kRight},
                       {"TOTAL", Align::kRight},
                       {"RESERVED", Align::kRight},
+                      {"PROBED"},
                       {"MESSAGE"}},
                      rows);
 }
@@ -61,8 +63,7 @@ struct ListOptions {
 };
 
 void DescribeList(CLI::App& command, ListOptions& options) {
-  AddRepeated(command, "--host", options.hosts,
-              "only those of this host; may be given more than once");
+  AddRepeated(command, "--host", options.hosts, "only those of this host")->type_name("HOST");
 }
 
 absl::Status List(const ListOptions& options, Client& client, const Output& output) {

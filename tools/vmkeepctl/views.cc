@@ -1,9 +1,11 @@
 #include "tools/vmkeepctl/views.h"
 
+#include "tools/vmkeepctl/errors.h"
 #include "tools/vmkeepctl/output.h"
 #include "tools/vmkeepctl/render.h"
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,7 +20,8 @@ constexpr absl::Duration kDrawInterval = absl::Milliseconds(100);
 constexpr absl::Duration kIdleDrawInterval = absl::Seconds(1);
 
 std::string WhyBroken(const absl::Status& why, absl::Duration delay) {
-  return absl::StrCat("lost the controller: ", Printable(why.message()), "; trying again in ",
+  return absl::StrCat("lost the controller: ", Printable(error::WithoutGrpcWords(why.message())),
+                      "; trying again in ",
                       delay < absl::Seconds(1) ? "a moment" : DurationText(delay));
 }
 
@@ -92,6 +95,7 @@ void LiveView::Show(const v1::Backup& backup) {
   Entry& entry = entries_[backup.id()];
   entry.panel.Update(backup);
   entry.news = clock_.Monotonic();
+  many_ = many_ || entries_.size() > 1;
 }
 
 void LiveView::Broken(const absl::Status& why, absl::Duration delay) {
@@ -99,50 +103,96 @@ void LiveView::Broken(const absl::Status& why, absl::Duration delay) {
   changed_ = true;
 }
 
+void LiveView::Restart() {
+  entries_.clear();
+  changed_ = true;
+}
+
 void LiveView::Tick() {
   const absl::Duration since = clock_.Monotonic() - drawn_at_;
-  if (since >= (changed_ ? kDrawInterval : kIdleDrawInterval)) Draw();
+  const Size size = size_();
+  const bool resized = size.columns != drawn_size_.columns || size.rows != drawn_size_.rows;
+  if (resized || since >= (changed_ ? kDrawInterval : kIdleDrawInterval)) Draw();
 }
 
 void LiveView::Finish() {
   trouble_.clear();
   Draw();
-  drawn_lines_ = 0;
+  drawn_widths_.clear();
 }
 
-std::vector<std::string> LiveView::Lines(const Size& size) const {
-  std::vector<std::string> lines;
-  const absl::Duration now = clock_.Monotonic();
+absl::Duration LiveView::Silence(const Entry& entry) const {
+  return IsSettled(entry.panel.backup()) ? absl::ZeroDuration() : clock_.Monotonic() - entry.news;
+}
+
+std::vector<std::string> LiveView::Rows(size_t columns, size_t rows) const {
+  std::vector<const Entry*> order;
+  size_t label = 0;
   for (const auto& [id, entry] : entries_) {
-    const absl::Duration silence =
-        IsSettled(entry.panel.backup()) ? absl::ZeroDuration() : now - entry.news;
-    for (std::string& line : entry.panel.Lines(size.columns, charset_, silence))
-      lines.push_back(std::move(line));
+    order.push_back(&entry);
+    label = std::max(label, DisplayWidth(entry.panel.Label()));
   }
-  // The cursor cannot go back above the first row of the screen.
-  const size_t most = std::max<size_t>(size.rows, 4) - (trouble_.empty() ? 1 : 2);
-  if (lines.size() > most) {
-    const size_t hidden = lines.size() - (most - 1);
-    lines.resize(most - 1);
-    lines.push_back(CutToWidth(absl::StrCat("… and ", hidden, " more lines"), size.columns));
+  // The bar and its percentage come first; names longer than a quarter are cut.
+  label = std::min(label, std::max<size_t>(columns / 4, 8));
+  std::stable_partition(order.begin(), order.end(), [](const Entry* entry) {
+    return entry->panel.backup().state() == v1::Backup::BUILDING;
+  });
+  const bool all = order.size() <= rows;
+  std::map<std::string, size_t> hidden;  // how many by state
+  std::vector<std::string> lines;
+  for (const Entry* entry : order) {
+    if (all || lines.size() + 1 < rows) {
+      lines.push_back(entry->panel.Row(label, columns, charset_, Silence(*entry)));
+    } else {
+      ++hidden[v1::Backup::State_Name(entry->panel.backup().state())];
+    }
   }
-  if (!trouble_.empty()) lines.push_back(CutToWidth(trouble_, size.columns));
+  if (all) return lines;
+  const std::string states = absl::StrJoin(hidden, ", ", [](std::string* out, const auto& state) {
+    absl::StrAppend(out, state.second, " ", state.first);
+  });
+  lines.push_back(
+      CutToWidth(absl::StrCat("and ", order.size() - lines.size(), " more: ", states), columns));
   return lines;
+}
+
+std::vector<std::string> LiveView::Lines(size_t columns, size_t rows) const {
+  // The cursor cannot go back above the first row of the screen.
+  const size_t most = std::max<size_t>(rows, 4) - (trouble_.empty() ? 1 : 2);
+  std::vector<std::string> lines;
+  if (!many_ && entries_.size() == 1) {
+    const Entry& only = entries_.begin()->second;
+    lines = only.panel.Lines(columns, charset_, Silence(only));
+    if (lines.size() > most) lines.resize(most);
+  } else {
+    lines = Rows(columns, most);
+  }
+  if (!trouble_.empty()) lines.push_back(CutToWidth(trouble_, columns));
+  return lines;
+}
+
+size_t LiveView::DrawnRows(size_t columns) const {
+  size_t rows = 0;
+  for (const size_t width : drawn_widths_) rows += width == 0 ? 1 : (width + columns - 1) / columns;
+  return rows;
 }
 
 void LiveView::Draw() {
   changed_ = false;
   drawn_at_ = clock_.Monotonic();
-  // One column less than there are: a line that fills the last one may wrap.
-  Size size = size_();
-  size.columns = std::max<size_t>(size.columns, 2) - 1;
+  drawn_size_ = size_();
+  const size_t screen = std::max<size_t>(drawn_size_.columns, 2);
   std::string text;
-  if (drawn_lines_ > 0) text = absl::StrCat("\x1b[", drawn_lines_, "A");
+  // A terminal that became narrower has wrapped what was drawn.
+  if (const size_t rows = DrawnRows(screen); rows > 0) text = absl::StrCat("\x1b[", rows, "A");
   // To the first column, and clear everything below.
   absl::StrAppend(&text, "\r\x1b[J", std::exchange(above_, ""));
-  const std::vector<std::string> lines = Lines(size);
-  for (const std::string& line : lines) absl::StrAppend(&text, line, "\n");
-  drawn_lines_ = lines.size();
+  drawn_widths_.clear();
+  // One column less than there are: a line that fills the last one may wrap.
+  for (const std::string& line : Lines(screen - 1, drawn_size_.rows)) {
+    absl::StrAppend(&text, line, "\n");
+    drawn_widths_.push_back(DisplayWidth(line));
+  }
   write_(text);
 }
 

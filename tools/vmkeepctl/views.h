@@ -58,9 +58,10 @@ class LineView : public FollowView {
   bool broken_ = false;
 };
 
-// For a terminal: a panel for each unfinished backup, redrawn in place. What settles is written
-// once above the panels; with `keep_settled` its panel stays instead, because the caller writes the
-// summary.
+// For a terminal, redrawn in place: a panel of one unfinished backup, a line for each of several,
+// those that move first. What settles is written once above them; with `keep_settled` its panel
+// stays instead, because the caller writes the summary. A changed size is seen at the next tick:
+// what the terminal has wrapped meanwhile is taken back.
 class LiveView : public FollowView {
  public:
   struct Size {
@@ -76,6 +77,7 @@ class LiveView : public FollowView {
         keep_settled_(keep_settled) {}
   void Show(const v1::Backup& backup) override;
   void Broken(const absl::Status& why, absl::Duration delay) override;
+  void Restart() override;
   void Tick() override;
   void Finish() override;
 
@@ -85,7 +87,12 @@ class LiveView : public FollowView {
     absl::Duration news;  // when the last came
   };
   void Draw();
-  std::vector<std::string> Lines(const Size& size) const;
+  std::vector<std::string> Lines(size_t columns, size_t rows) const;
+  // One line for each backup, at most `rows`.
+  std::vector<std::string> Rows(size_t columns, size_t rows) const;
+  absl::Duration Silence(const Entry& entry) const;
+  // Rows of the screen that what is drawn takes in `columns`.
+  size_t DrawnRows(size_t columns) const;
 
   const Write write_;
   const std::function<Size()> size_;
@@ -96,7 +103,9 @@ class LiveView : public FollowView {
   std::map<std::string, v1::Backup::State> done_;  // settled ones that were written
   std::string above_;                              // to be written above the panels
   std::string trouble_;
-  size_t drawn_lines_ = 0;
+  std::vector<size_t> drawn_widths_;  // of the lines that are on the screen
+  Size drawn_size_ = {0, 0};
+  bool many_ = false;  // there were several at once: lines from then on, no layout that jumps
   bool changed_ = false;
   absl::Duration drawn_at_ = -absl::InfiniteDuration();
 };

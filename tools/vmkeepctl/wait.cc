@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/status_macros.h"
+#include "tools/vmkeepctl/advice.h"
 #include "tools/vmkeepctl/errors.h"
 #include "tools/vmkeepctl/follow.h"
 #include "tools/vmkeepctl/progress.h"
@@ -59,7 +60,10 @@ absl::Status WaitUntilSettled(const v1::Backup& backup, v1::Backup::State wanted
   VMKEEP_ASSIGN_OR_RETURN(const v1::Backup ended, Ended(seen, backup.id(), client));
   output.Result(ended, absl::StrCat(Summary(ended), "\n"));
   if (ended.state() == wanted) return absl::OkStatus();
-  if (ended.state() == v1::Backup::UNRESOURCED) return error::BackupFailed(ended);
+  if (ended.state() == v1::Backup::UNRESOURCED) {
+    output.Note(absl::StrCat("what to do: ", WhatToDo(ended), "\n"));
+    return error::BackupFailed(ended);
+  }
   return error::UnexpectedState(ended, v1::Backup::State_Name(wanted));
 }
 
@@ -76,6 +80,7 @@ absl::Status WatchToStdout(const v1::WatchBackupsRequest& request, Client& clien
   for (const std::string& id : request.filter().ids()) {
     const auto found = seen.find(id);
     if (found != seen.end() && found->second.state() == v1::Backup::UNRESOURCED) {
+      output.Note(absl::StrCat("what to do: ", WhatToDo(found->second), "\n"));
       return error::BackupFailed(found->second);
     }
   }

@@ -1,5 +1,7 @@
 #include "controller/store/sqlite/inventory_rows.h"
 
+#include "absl/strings/str_cat.h"
+
 #include <string>
 
 namespace vmkeep::controller {
@@ -10,6 +12,17 @@ template <typename... Values>
 void ReadRow(SQLite::Statement& row, Values&... values) {
   int index = 0;
   (ReadValue(row.getColumn(index++), values), ...);
+}
+
+constexpr char kSelectHosts[] =
+    "SELECT id, address, executor_id, hostname, hypervisor, version, simulated, draining, "
+    "acknowledged_sequence, last_seen FROM host";
+
+HostRecord ReadHostRow(SQLite::Statement& row) {
+  HostRecord host;
+  ReadRow(row, host.id, host.address, host.executor_id, host.hostname, host.hypervisor,
+          host.version, host.simulated, host.draining, host.acknowledged_sequence, host.last_seen);
+  return host;
 }
 
 void WriteVm(Statements& statements, const HostId& host, const VmRecord& vm) {
@@ -42,16 +55,15 @@ void ReadOverlayFiles(Statements& statements, VmRecord& vm) {
 
 std::vector<HostRecord> ReadHosts(Statements& statements) {
   std::vector<HostRecord> hosts;
-  BoundStatement rows = statements.Bind(
-      "SELECT id, address, executor_id, hostname, hypervisor, version, simulated, "
-      "acknowledged_sequence"
-      " FROM host ORDER BY id");
-  while (rows->executeStep()) {
-    HostRecord& host = hosts.emplace_back();
-    ReadRow(*rows, host.id, host.address, host.executor_id, host.hostname, host.hypervisor,
-            host.version, host.simulated, host.acknowledged_sequence);
-  }
+  BoundStatement rows = statements.Bind(absl::StrCat(kSelectHosts, " ORDER BY id"));
+  while (rows->executeStep()) hosts.push_back(ReadHostRow(*rows));
   return hosts;
+}
+
+std::optional<HostRecord> ReadHost(Statements& statements, const HostId& id) {
+  BoundStatement row = statements.Bind(absl::StrCat(kSelectHosts, " WHERE id=?"), id);
+  if (!row->executeStep()) return std::nullopt;
+  return ReadHostRow(*row);
 }
 
 std::vector<VmRecord> ReadVms(Statements& statements) {
@@ -89,24 +101,51 @@ std::vector<RepositoryRecord> ReadRepositories(Statements& statements) {
   return repositories;
 }
 
+std::vector<VmRegistration> ReadVmRegistrations(Statements& statements) {
+  std::vector<VmRegistration> registrations;
+  BoundStatement rows =
+      statements.Bind("SELECT project, id, uuid FROM vm_registration ORDER BY project, id");
+  while (rows->executeStep()) {
+    VmRegistration& it = registrations.emplace_back();
+    ReadRow(*rows, it.project, it.id, it.uuid);
+  }
+  return registrations;
+}
+
 void WriteHost(Statements& statements, const HostRecord& host) {
   statements.Run(
       "INSERT INTO host (id, address, executor_id, hostname, hypervisor, version, simulated, "
-      "acknowledged_sequence)"
-      " VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET address=excluded.address, "
+      "draining, acknowledged_sequence)"
+      " VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET address=excluded.address, "
       "hostname=excluded.hostname,"
       " hypervisor=excluded.hypervisor, version=excluded.version, simulated=excluded.simulated,"
+      " draining=excluded.draining,"
       // Another executor counts its events anew.
       " acknowledged_sequence=CASE WHEN executor_id=excluded.executor_id THEN acknowledged_sequence"
       " ELSE excluded.acknowledged_sequence END, executor_id=excluded.executor_id",
       host.id, host.address, host.executor_id, host.hostname, host.hypervisor, host.version,
-      host.simulated, host.acknowledged_sequence);
+      host.simulated, host.draining, host.acknowledged_sequence);
+}
+
+void RemoveHost(Statements& statements, const HostId& host) {
+  WriteVms(statements, host, {});
+  WriteRepositories(statements, host, {});
+  statements.Run("DELETE FROM host WHERE id=?", host);
+}
+
+void WriteVmRegistration(Statements& statements, const VmRegistration& registration) {
+  statements.Run("INSERT INTO vm_registration (project, id, uuid) VALUES (?,?,?)",
+                 registration.project, registration.id, registration.uuid);
 }
 
 void WriteAcknowledged(Statements& statements, const HostId& host, int64_t sequence) {
   statements.Run(
       "UPDATE host SET acknowledged_sequence=?2 WHERE id=?1 AND acknowledged_sequence<?2", host,
       sequence);
+}
+
+void WriteLastSeen(Statements& statements, const HostId& host, absl::Time seen) {
+  statements.Run("UPDATE host SET last_seen=?2 WHERE id=?1", host, seen);
 }
 
 void WriteVms(Statements& statements, const HostId& host, const std::vector<VmRecord>& vms) {

@@ -154,4 +154,20 @@ std::vector<BackupRecord> ListOpenBackups(Statements& statements) {
   return ReadBackups(statements, *query);
 }
 
+std::map<BackupState, int64_t> CountBackups(Statements& statements) {
+  // By the index of what is kept: closed records only ever grow, and are what is left of all.
+  BoundStatement row = statements.Bind(
+      "SELECT state, count(*) FROM backup INDEXED BY backup_kept WHERE state<>99 GROUP BY state "
+      "UNION ALL SELECT 99, (SELECT count(*) FROM backup) - (SELECT count(*) FROM backup INDEXED "
+      "BY "
+      "backup_kept WHERE state<>99)");
+  std::map<BackupState, int64_t> counts;
+  while (row->executeStep()) {
+    BackupState state{};
+    ReadValue(row->getColumn(0), state);
+    ReadValue(row->getColumn(1), counts[state]);
+  }
+  return counts;
+}
+
 }  // namespace vmkeep::controller

@@ -8,6 +8,7 @@
 #include "absl/strings/string_view.h"
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,6 +26,7 @@ std::optional<BackupRecord> FindBackupByName(Statements& statements, absl::strin
                                              absl::string_view vm_uuid, absl::string_view name);
 std::vector<BackupRecord> ListBackups(Statements& statements, const BackupQuery& query);
 std::vector<BackupRecord> ListOpenBackups(Statements& statements);
+std::map<BackupState, int64_t> CountBackups(Statements& statements);
 
 }  // namespace vmkeep::controller
 

@@ -135,11 +135,29 @@ SELECT id, project, vm_name, name,
 FROM backup;
 )sql";
 
+// Hosts can be drained; VMs can be registered.
+constexpr char kVersion2[] = R"sql(
+ALTER TABLE host ADD COLUMN draining INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE vm_registration (
+  project TEXT NOT NULL,
+  id TEXT NOT NULL,
+  uuid TEXT NOT NULL,
+  PRIMARY KEY (project, id)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX vm_registration_uuid ON vm_registration (project, uuid);
+)sql";
+
+// When a host's executor last spoke outlives the controller.
+constexpr char kVersion3[] = R"sql(
+ALTER TABLE host ADD COLUMN last_seen INTEGER;
+)sql";
+
 }  // namespace
 
 const sqlite::Migrations& StoreMigrations() {
-  static const sqlite::Migrations migrations = {kVersion1};
-  return migrations;
+  static const sqlite::Migrations kMigrations = {kVersion1, kVersion2, kVersion3};
+  return kMigrations;
 }
 
 }  // namespace vmkeep::controller

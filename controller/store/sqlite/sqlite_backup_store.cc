@@ -96,6 +96,7 @@ class SqliteBackupStore::Impl {
 
   const std::string& controller_id() const { return controller_id_; }
   void SetObserver(Observer observer) { observer_ = std::move(observer); }
+  void SetCommitMeter(CommitMeter meter) { commit_meter_ = std::move(meter); }
   Stats stats() const { return {mutation_count_.load(), commit_count_.load()}; }
 
  private:
@@ -120,6 +121,7 @@ class SqliteBackupStore::Impl {
   Clock& clock_;
   std::string controller_id_;
   Observer observer_;
+  CommitMeter commit_meter_;
   Queue<Pending> mutations_;
   Queue<std::shared_ptr<Query>> queries_;
   std::atomic<int64_t> mutation_count_{0};
@@ -147,7 +149,10 @@ void SqliteBackupStore::Impl::WriteLoop() {
   while (true) {
     std::deque<Pending> batch = mutations_.PopAll();
     if (batch.empty()) return;
-    if (absl::Status status = CommitBatch(batch); !status.ok()) {
+    const absl::Duration began = clock_.Monotonic();
+    absl::Status status = CommitBatch(batch);
+    if (commit_meter_) commit_meter_(status.ok(), batch.size(), clock_.Monotonic() - began);
+    if (!status.ok()) {
       log::Error("store_commit_failed", {{"mutations", batch.size()}, {"error", status.message()}});
       if (InTransaction(*writer_.db)) Exec(*writer_.db, "ROLLBACK").IgnoreError();
       for (Pending& pending : batch) {
@@ -249,6 +254,9 @@ void SqliteBackupStore::Commit(Mutation mutation, Done done) {
 void SqliteBackupStore::Read(Query query) { impl_->Read(std::move(query)); }
 std::string SqliteBackupStore::controller_id() const { return impl_->controller_id(); }
 void SqliteBackupStore::SetObserver(Observer observer) { impl_->SetObserver(std::move(observer)); }
+void SqliteBackupStore::SetCommitMeter(CommitMeter meter) {
+  impl_->SetCommitMeter(std::move(meter));
+}
 SqliteBackupStore::Stats SqliteBackupStore::stats() const { return impl_->stats(); }
 
 }  // namespace vmkeep::controller

@@ -5,8 +5,11 @@
 #include "controller/store/backup_store.h"
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -27,6 +30,11 @@ class SqliteBackupStore final : public BackupStore {
   void Read(Query query) override;
   std::string controller_id() const override;
   void SetObserver(Observer observer) override;
+
+  // Called on the writer thread after each commit, whether it came about, with how many mutations
+  // shared it and how long it took. Set once, before use; must not block.
+  using CommitMeter = std::function<void(bool ok, size_t mutations, absl::Duration took)>;
+  void SetCommitMeter(CommitMeter meter);
 
   // Since it was opened: what the group commit saves.
   struct Stats {

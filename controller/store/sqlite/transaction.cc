@@ -41,6 +41,7 @@ absl::Status SqliteTransaction::Undo() {
 
 std::vector<BackupRecord> SqliteTransaction::TakePut() {
   std::vector<BackupRecord> records;
+  records.reserve(put_.size());
   for (auto& [id, record] : put_) records.push_back(std::move(record));
   put_.clear();
   std::sort(records.begin(), records.end(),
@@ -81,6 +82,21 @@ absl::Status SqliteTransaction::PutHost(const HostRecord& host) {
   return Write("put host", [&] { WriteHost(statements_, host); });
 }
 
+absl::Status SqliteTransaction::DeleteHost(const HostId& host) {
+  return Write("delete host", [&] { RemoveHost(statements_, host); });
+}
+
+absl::Status SqliteTransaction::AddVmRegistration(const VmRegistration& registration) {
+  VMKEEP_ASSIGN_OR_RETURN(const std::vector<VmRegistration> known, ListVmRegistrations());
+  for (const VmRegistration& it : known) {
+    if (it.project != registration.project) continue;
+    if (it.id == registration.id || it.uuid == registration.uuid) {
+      return error::VmRegistered(it.id, it.uuid);
+    }
+  }
+  return Write("register VM", [&] { WriteVmRegistration(statements_, registration); });
+}
+
 absl::Status SqliteTransaction::PutVms(const HostId& host, const std::vector<VmRecord>& vms) {
   return Write("put VMs", [&] { WriteVms(statements_, host, vms); });
 }
@@ -92,6 +108,10 @@ absl::Status SqliteTransaction::PutRepositories(const HostId& host,
 
 absl::Status SqliteTransaction::PutAcknowledged(const HostId& host, int64_t sequence) {
   return Write("put acknowledged", [&] { WriteAcknowledged(statements_, host, sequence); });
+}
+
+absl::Status SqliteTransaction::PutLastSeen(const HostId& host, absl::Time seen) {
+  return Write("put last seen", [&] { WriteLastSeen(statements_, host, seen); });
 }
 
 }  // namespace vmkeep::controller

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 #include <cstdint>
 #include <map>
@@ -68,6 +69,13 @@ class SqliteView : public Base {
     return Run<std::vector<BackupRecord>>("list open backups",
                                           [&] { return ListOpenBackups(statements_); });
   }
+  absl::StatusOr<std::map<BackupState, int64_t>> CountByState() override {
+    return Run<std::map<BackupState, int64_t>>("count backups",
+                                               [&] { return CountBackups(statements_); });
+  }
+  absl::StatusOr<std::optional<HostRecord>> GetHost(const HostId& id) override {
+    return Run<std::optional<HostRecord>>("get host", [&] { return ReadHost(statements_, id); });
+  }
   absl::StatusOr<std::vector<HostRecord>> ListHosts() override {
     return Run<std::vector<HostRecord>>("list hosts", [&] { return ReadHosts(statements_); });
   }
@@ -77,6 +85,10 @@ class SqliteView : public Base {
   absl::StatusOr<std::vector<RepositoryRecord>> ListRepositories() override {
     return Run<std::vector<RepositoryRecord>>("list repositories",
                                               [&] { return ReadRepositories(statements_); });
+  }
+  absl::StatusOr<std::vector<VmRegistration>> ListVmRegistrations() override {
+    return Run<std::vector<VmRegistration>>("list VM registrations",
+                                            [&] { return ReadVmRegistrations(statements_); });
   }
   int64_t revision() override { return revision_; }
 
@@ -106,10 +118,13 @@ class SqliteTransaction final : public SqliteView<StoreTransaction> {
 
   absl::StatusOr<BackupRecord> Put(BackupRecord record) override;
   absl::Status PutHost(const HostRecord& host) override;
+  absl::Status DeleteHost(const HostId& host) override;
+  absl::Status AddVmRegistration(const VmRegistration& registration) override;
   absl::Status PutVms(const HostId& host, const std::vector<VmRecord>& vms) override;
   absl::Status PutRepositories(const HostId& host,
                                const std::vector<RepositoryRecord>& repositories) override;
   absl::Status PutAcknowledged(const HostId& host, int64_t sequence) override;
+  absl::Status PutLastSeen(const HostId& host, absl::Time seen) override;
 
  private:
   // Which unique thing another record has; `failed` when it is none of them.

@@ -1,5 +1,6 @@
 #include "executor/hypervisor/libvirt/commit_command.h"
 
+#include "common/status_macros.h"
 #include "executor/hypervisor/libvirt/image.h"
 
 #include "absl/strings/str_cat.h"
@@ -11,24 +12,40 @@ namespace {
 // QEMU's options end at a comma; in a value it is doubled.
 std::string Quoted(const std::string& path) { return absl::StrReplaceAll(path, {{",", ",,"}}); }
 
-}  // namespace
-
-std::vector<std::string> CommitArguments(const std::string& qemu_img, const OverlayDisk& disk) {
-  // -d: without it the overlay is emptied, and with it the evidence and the second chance go.
-  return {qemu_img,
-          "commit",
-          "-q",
-          "-d",
-          "--image-opts",
-          absl::StrCat("driver=qcow2,file.driver=file,file.filename=", Quoted(disk.overlay),
-                       ",backing.driver=", disk.base_format,
-                       ",backing.file.driver=file,backing.file.filename=", Quoted(disk.base))};
+std::string FileOptions(absl::string_view node, const std::string& path) {
+  return absl::StrCat(",", node, ".driver=", IsBlockDevice(path) ? "host_device" : "file", ",",
+                      node, ".filename=", Quoted(path));
 }
 
-absl::Status CheckCommittable(const OverlayDisk& disk) {
-  const absl::StatusOr<std::string> backing = BackingName(disk.overlay);
-  if (!backing.ok()) return absl::FailedPreconditionError(backing.status().message());
-  if (*backing != disk.base) {
+std::string LayerOptions(absl::string_view node, const ImageLayer& layer) {
+  std::string options = absl::StrCat(",", node, ".driver=", layer.format,
+                                     FileOptions(absl::StrCat(node, ".file"), layer.file));
+  if (!layer.data_file.empty()) {
+    options += FileOptions(absl::StrCat(node, ".data-file"), layer.data_file);
+  }
+  return options;
+}
+
+}  // namespace
+
+std::vector<std::string> CommitArguments(const std::string& qemu_img, const std::string& overlay,
+                                         const Disk& base) {
+  std::string node = "backing";
+  std::string options =
+      absl::StrCat("driver=qcow2", FileOptions("file", overlay),
+                   LayerOptions(node, {base.source, base.format, base.data_file}));
+  for (const ImageLayer& layer : base.backing) {
+    node += ".backing";
+    options += LayerOptions(node, layer);
+  }
+  // -d: without it the overlay is emptied, and with it the evidence and the second chance go.
+  return {qemu_img, "commit", "-q", "-d", "--image-opts", options};
+}
+
+absl::StatusOr<Disk> CommittableBase(const OverlayDisk& disk) {
+  const absl::StatusOr<Qcow2Header> header = ReadQcow2Header(disk.overlay);
+  if (!header.ok()) return absl::FailedPreconditionError(header.status().message());
+  if (header->backing != disk.base) {
     return absl::FailedPreconditionError(
         absl::StrCat("the overlay ", disk.overlay, " stands on another file than ", disk.base));
   }
@@ -39,7 +56,9 @@ absl::Status CheckCommittable(const OverlayDisk& disk) {
   base.target = disk.target;
   base.source = disk.base;
   base.format = disk.base_format;
-  return InspectImage(base);
+  base.block_device = IsBlockDevice(disk.base);
+  VMKEEP_RETURN_IF_ERROR(InspectImage(base));
+  return base;
 }
 
 }  // namespace vmkeep::executor::libvirt

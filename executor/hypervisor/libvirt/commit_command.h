@@ -3,19 +3,21 @@
 
 #include "executor/hypervisor/hypervisor.h"
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 
 #include <string>
 #include <vector>
 
 namespace vmkeep::executor::libvirt {
 
-// The arguments of `qemu-img commit` for an overlay: every format named, so that nothing is probed.
-std::vector<std::string> CommitArguments(const std::string& qemu_img, const OverlayDisk& disk);
+// The arguments of `qemu-img commit` for an overlay of a base that InspectImage() looked at: every
+// image of the chain named with its format, so that nothing is probed.
+std::vector<std::string> CommitArguments(const std::string& qemu_img, const std::string& overlay,
+                                         const Disk& base);
 
-// FAILED_PRECONDITION unless the overlay's header names exactly this base, and the base stands for
-// itself.
-absl::Status CheckCommittable(const OverlayDisk& disk);
+// The base with all below it. FAILED_PRECONDITION unless the overlay's header names exactly this
+// base, and the base is sound.
+absl::StatusOr<Disk> CommittableBase(const OverlayDisk& disk);
 
 }  // namespace vmkeep::executor::libvirt
 

@@ -116,6 +116,10 @@ Connection::Duty Connection::AwaitDuty(absl::Duration next_try) {
 }
 
 void Connection::TakeNewSession(absl::StatusOr<std::shared_ptr<Session>> opened) {
+  if (opened.ok()) {
+    log::Info("libvirt_connected", {{"uri", options_.uri}});
+    if (options_.on_connected) options_.on_connected();
+  }
   MutexLock lock(&bulletin_->mu);
   if (opened.ok()) {
     session_ = *std::move(opened);

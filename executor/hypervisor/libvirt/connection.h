@@ -48,6 +48,7 @@ class Connection {
   struct Options {
     std::string uri;
     absl::Duration call_timeout;
+    std::function<void()> on_connected = {};  // after each one that was opened; must not block
   };
   // Opens the first connection, or says why that failed.
   static absl::StatusOr<std::unique_ptr<Connection>> Open(Options options,

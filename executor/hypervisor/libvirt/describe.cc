@@ -10,10 +10,13 @@
 #include "executor/hypervisor/libvirt/preflight.h"
 #include "executor/hypervisor/libvirt/vm_look.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include <libvirt/virterror.h>
+#include <unistd.h>
 
 #include <set>
+#include <utility>
 
 namespace vmkeep::executor {
 namespace {
@@ -25,10 +28,11 @@ using libvirt::VmLook;
 
 // The base of an overlay that an offline snapshot made stands only in the overlay's own header.
 void CompleteFromHeader(OverlayDisk& disk) {
-  if (!disk.base.empty()) return;
-  if (absl::StatusOr<std::string> base = libvirt::BackingName(disk.overlay); base.ok()) {
-    disk.base = *std::move(base);
-  }
+  if (!disk.base.empty() && !disk.base_format.empty()) return;
+  const absl::StatusOr<libvirt::Qcow2Header> header = libvirt::ReadQcow2Header(disk.overlay);
+  if (!header.ok()) return;
+  disk.base = header->backing;
+  disk.base_format = header->backing_format;
 }
 
 // Ours in the live and in the inactive XML, each once.
@@ -55,6 +59,8 @@ absl::StatusOr<std::string> BusyWith(virDomainPtr domain, const VmLook& look) {
        look.reason == VIR_DOMAIN_PAUSED_SHUTTING_DOWN)) {
     return std::string("a migration, save, dump, snapshot, start or stop");
   }
+  // No job of libvirt's is on a VM that is off.
+  if (!look.live) return std::string();
   virDomainJobInfo job = {};
   if (virDomainGetJobInfo(domain, &job) != 0) return libvirt::LibvirtError("ask for jobs");
   // A snapshot beside one blocks for 30 s (libvirt-facts.md, 8).
@@ -78,33 +84,93 @@ absl::Status RefuseOverlays(const std::string& name, const VmLook& look) {
                             "one, merge each file into its backing file and remove it then");
 }
 
-absl::Status RefuseState(const std::string& name, const VmLook& look) {
-  if (!look.running()) {
-    return error::CannotBackUp(name, "it is off, and this version takes running VMs: start it");
-  }
+absl::Status RefuseState(const VmLook& look) {
+  VMKEEP_RETURN_IF_ERROR(libvirt::RefuseManagedSave(look));
   if (look.power == PowerState::kPaused && look.reason == VIR_DOMAIN_PAUSED_IOERROR) {
     return error::CannotBackUp(
-        name, "it is paused by an I/O error on a disk: see to the storage, then `virsh resume`");
+        look.now().name,
+        "it is paused by an I/O error on a disk: see to the storage, then `virsh resume`");
   }
   return absl::OkStatus();
 }
 
+// What libvirt knows of a VM that is no file of it, in words.
+std::vector<std::string> NotIncluded(virDomainPtr domain, const VmLook& look) {
+  std::vector<std::string> words = look.now().not_included;
+  if (virDomainSnapshotNum(domain, 0) > 0) words.emplace_back("libvirt's list of snapshots");
+  if (virDomainListAllCheckpoints(domain, nullptr, 0) > 0) {
+    words.emplace_back("libvirt's list of checkpoints");
+  }
+  return words;
+}
+
+// What is known before the images are looked at.
+struct Prospect {
+  VmLook look;
+  std::vector<std::string> not_included;
+};
+
 // Looks and refuses; what is left needs the images only.
-absl::StatusOr<VmLook> LookForBackup(const Access& access, const std::string& uuid,
-                                     bool apparmor_allowed) {
+absl::StatusOr<Prospect> LookForBackup(const Access& access, const std::string& uuid,
+                                       bool apparmor_allowed) {
   VMKEEP_ASSIGN_OR_RETURN(const DomainHandle domain, libvirt::FindVm(access, uuid));
   VMKEEP_ASSIGN_OR_RETURN(VmLook look, libvirt::LookAt(domain.get(), /*secure=*/true));
   const std::string name = look.now().name;
   VMKEEP_RETURN_IF_ERROR(RefuseOverlays(name, look));
-  VMKEEP_RETURN_IF_ERROR(RefuseState(name, look));
+  VMKEEP_RETURN_IF_ERROR(RefuseState(look));
   VMKEEP_ASSIGN_OR_RETURN(const std::string busy, BusyWith(domain.get(), look));
   if (!busy.empty()) return error::VmBusy(name, busy);
-  unsigned long version = 0;
-  if (virConnectGetLibVersion(access.get(), &version) != 0) {
-    return libvirt::LibvirtError("ask for libvirt's version");
+  // Only a QEMU that runs is confined.
+  if (look.live) {
+    unsigned long version = 0;
+    if (virConnectGetLibVersion(access.get(), &version) != 0) {
+      return libvirt::LibvirtError("ask for libvirt's version");
+    }
+    VMKEEP_RETURN_IF_ERROR(libvirt::CheckConfinement(*look.live, version, apparmor_allowed));
   }
-  VMKEEP_RETURN_IF_ERROR(libvirt::CheckConfinement(*look.live, version, apparmor_allowed));
-  return look;
+  std::vector<std::string> not_included = NotIncluded(domain.get(), look);
+  return Prospect{std::move(look), std::move(not_included)};
+}
+
+// Looks at the images of a disk that is to be taken.
+absl::Status CompleteDisk(const VmLook& look, Disk& disk) {
+  const std::string& name = look.now().name;
+  absl::Status sound = libvirt::InspectImage(disk);
+  if (sound.ok()) sound = libvirt::CheckChain(disk, *look.now().Find(disk.target));
+  if (absl::IsFailedPrecondition(sound)) return error::CannotBackUp(name, sound.message());
+  VMKEEP_RETURN_IF_ERROR(sound);
+  if (look.running()) return absl::OkStatus();
+  // libvirt doubles commas also in the overlay's own name, which qemu-img takes as it is (seen).
+  if (absl::StrContains(disk.source, ',')) {
+    return error::CannotBackUp(
+        name,
+        absl::StrCat("it is off, and libvirt cannot put disk ", disk.target, " (", disk.source,
+                     ") onto an overlay then, because of the comma in its path: start the VM, "
+                     "or rename the file"));
+  }
+  // Another VM that runs on top of it, say. QEMU's lock keeps this one from being started now; on
+  // an overlay it could be, and what it wrote could not be merged.
+  const absl::StatusOr<bool> used = libvirt::InUse(disk.source);
+  if (!used.ok() || !*used) return absl::OkStatus();
+  return error::VmBusy(name, absl::StrCat("being off while another VM or program has its disk ",
+                                          disk.target, " (", disk.source, ") open"));
+}
+
+// A flat copy of a disk has no place for what else a qcow2 image holds.
+void SayWhatFlatCopiesLack(VmDescription& vm) {
+  for (const Disk& disk : vm.disks) {
+    if (!disk.flat() || disk.format != "qcow2") continue;
+    const absl::StatusOr<libvirt::Qcow2Header> header = libvirt::ReadQcow2Header(disk.source);
+    if (!header.ok() || header->snapshots == 0) continue;
+    vm.not_included.push_back(
+        absl::StrCat("the snapshots inside of disk ", disk.target, ", which is stored flat"));
+  }
+}
+
+// Where the NVRAM is; empty when there is none, also when it is only made at the first start.
+std::string NvramOf(const VmLook& look) {
+  const std::string& file = look.now().nvram;
+  return look.running() || ::access(file.c_str(), F_OK) == 0 ? file : std::string();
 }
 
 }  // namespace
@@ -113,29 +179,25 @@ absl::StatusOr<VmDescription> LibvirtHypervisor::Describe(absl::string_view vm_u
   const std::string uuid(vm_uuid);
   const bool allowed = options_.apparmor_allowed;
   VMKEEP_ASSIGN_OR_RETURN(
-      VmLook look,
-      connection_->Call<VmLook>("describe the VM", [uuid, allowed](const Access& access) {
+      Prospect prospect,
+      connection_->Call<Prospect>("describe the VM", [uuid, allowed](const Access& access) {
         return LookForBackup(access, uuid, allowed);
       }));
-  VMKEEP_ASSIGN_OR_RETURN(
-      libvirt::DiskChoice choice,
-      libvirt::ChooseDisks(*look.live, look.inactive ? &*look.inactive : nullptr));
-  for (Disk& disk : choice.disks) {
-    const absl::Status sound = libvirt::InspectImage(disk);
-    if (absl::IsFailedPrecondition(sound)) {
-      return error::CannotBackUp(look.live->name, sound.message());
-    }
-    VMKEEP_RETURN_IF_ERROR(sound);
-  }
-  return VmDescription{.uuid = look.live->uuid,
-                       .name = look.live->name,
-                       .power = look.power,
-                       .disks = std::move(choice.disks),
-                       .excluded = std::move(choice.excluded),
-                       .not_included = look.live->not_included,
-                       .nvram = look.live->nvram,
-                       .live_xml = std::move(look.live_xml),
-                       .inactive_xml = std::move(look.inactive_xml)};
+  VmLook& look = prospect.look;
+  const DomainXml* inactive = look.running() && look.inactive ? &*look.inactive : nullptr;
+  VMKEEP_ASSIGN_OR_RETURN(libvirt::DiskChoice choice, libvirt::ChooseDisks(look.now(), inactive));
+  for (Disk& disk : choice.disks) VMKEEP_RETURN_IF_ERROR(CompleteDisk(look, disk));
+  VmDescription vm{.uuid = look.now().uuid,
+                   .name = look.now().name,
+                   .power = look.power,
+                   .disks = std::move(choice.disks),
+                   .excluded = std::move(choice.excluded),
+                   .not_included = std::move(prospect.not_included),
+                   .nvram = NvramOf(look),
+                   .live_xml = std::move(look.live_xml),
+                   .inactive_xml = std::move(look.inactive_xml)};
+  SayWhatFlatCopiesLack(vm);
+  return vm;
 }
 
 absl::StatusOr<std::vector<VmSummary>> LibvirtHypervisor::ListVms() {
@@ -160,8 +222,8 @@ void LibvirtHypervisor::OnChange(std::function<void()> changed) {
 
 absl::StatusOr<std::string> LibvirtHypervisor::RestoreXml(const VmDescription& vm,
                                                           const std::vector<RestoreFile>& files) {
-  absl::StatusOr<std::string> xml =
-      libvirt::RestoreXmlFrom(vm.inactive_xml.empty() ? vm.live_xml : vm.inactive_xml, files);
+  absl::StatusOr<std::string> xml = libvirt::RestoreXmlFrom(
+      vm.inactive_xml.empty() ? vm.live_xml : vm.inactive_xml, files, vm.nvram);
   if (!xml.ok()) return error::HypervisorFailed("write the definition", xml.status().message());
   return xml;
 }

@@ -9,6 +9,8 @@
 #include <pugixml.hpp>
 
 #include <algorithm>
+#include <map>
+#include <set>
 #include <utility>
 
 namespace vmkeep::executor::libvirt {
@@ -20,23 +22,28 @@ constexpr char kAgentName[] = "org.qemu.guest_agent.0";
 
 bool Has(pugi::xml_node node, const char* child) { return !node.child(child).empty(); }
 
-std::vector<ChainLink> ParseChain(pugi::xml_node disk) {
-  std::vector<ChainLink> chain;
-  pugi::xml_node link = disk.child("backingStore");
-  // An empty element ends the chain.
-  while (link && link.child("source") && chain.size() < kMaxChain) {
-    chain.push_back({link.child("source").attribute("file").value(),
-                     link.child("format").attribute("type").value()});
+// Empty for what is neither a file nor a block device.
+std::string PathOf(pugi::xml_node source) {
+  const pugi::xml_attribute file = source.attribute("file");
+  return file ? file.value() : source.attribute("dev").value();
+}
+
+void ParseChain(pugi::xml_node node, DiskXml& disk) {
+  pugi::xml_node link = node.child("backingStore");
+  while (link && link.child("source") && disk.backing.size() < kMaxChain) {
+    disk.backing.push_back(
+        {PathOf(link.child("source")), link.child("format").attribute("type").value()});
     link = link.child("backingStore");
   }
-  return chain;
+  // An empty element ends the chain; none leaves it open.
+  disk.whole_chain = link && !link.child("source");
 }
 
 std::optional<Mirror> ParseMirror(pugi::xml_node disk) {
   const pugi::xml_node mirror = disk.child("mirror");
   if (!mirror) return std::nullopt;
   return Mirror{.job = mirror.attribute("job").value(),
-                .file = mirror.child("source").attribute("file").value(),
+                .file = PathOf(mirror.child("source")),
                 .ready = absl::string_view(mirror.attribute("ready").value()) == "yes"};
 }
 
@@ -47,15 +54,16 @@ DiskXml ParseDisk(pugi::xml_node node) {
   disk.device = node.attribute("device").as_string("disk");
   disk.type = node.attribute("type").as_string("file");
   disk.format = node.child("driver").attribute("type").value();
-  disk.source = source.attribute("file").value();
+  disk.source = PathOf(source);
+  disk.protocol = source.attribute("protocol").value();
   disk.empty = !source || source.attributes_begin() == source.attributes_end();
   disk.readonly = Has(node, "readonly");
   disk.shareable = Has(node, "shareable");
   disk.transient = Has(node, "transient");
   disk.encrypted = Has(node, "encryption") || Has(source, "encryption");
-  disk.data_store = Has(source, "dataStore");
+  disk.data_file = PathOf(source.child("dataStore").child("source"));
   disk.slice = Has(source, "slices");
-  disk.backing = ParseChain(node);
+  ParseChain(node, disk);
   disk.mirror = ParseMirror(node);
   return disk;
 }
@@ -114,6 +122,23 @@ std::string RestoreHint(const Hypervisor::RestoreFile& file, absl::string_view s
   return absl::StrCat("\n     ", file.file, " -> ", source);
 }
 
+// The disk's driver, for an image that stands for itself.
+void TellWhatIsStored(pugi::xml_node disk, const std::string& format) {
+  pugi::xml_node driver = disk.child("driver");
+  if (!driver) driver = disk.prepend_child("driver");
+  if (!driver.attribute("name")) driver.append_attribute("name") = "qemu";
+  if (!driver.attribute("type")) driver.append_attribute("type");
+  driver.attribute("type") = format.c_str();
+  if (format != "qcow2") {  // libvirt takes these for qcow2 only
+    driver.remove_child("metadata_cache");
+    driver.remove_attribute("discard_no_unref");
+  }
+  while (disk.remove_child("backingStore")) {
+  }
+  while (disk.child("source").remove_child("dataStore")) {
+  }
+}
+
 // The definition without the images of these disks.
 absl::StatusOr<std::string> WithoutImages(absl::string_view xml,
                                           const std::vector<OverlayDisk>& disks) {
@@ -121,11 +146,29 @@ absl::StatusOr<std::string> WithoutImages(absl::string_view xml,
   VMKEEP_RETURN_IF_ERROR(ParseXml(xml, "domain", document));
   for (pugi::xml_node disk : document.child("domain").child("devices").children("disk")) {
     if (!IsOurDisk(disk, disks)) continue;
+    disk.remove_attribute("type");  // a block device's overlay is a file
     disk.child("driver").remove_attribute("type");
     disk.remove_child("source");
     disk.remove_child("backingStore");
   }
   return XmlText(document);
+}
+
+// The definition with its devices grouped by element and type.
+absl::StatusOr<std::string> WithSortedDevices(absl::string_view xml) {
+  pugi::xml_document document;
+  VMKEEP_RETURN_IF_ERROR(ParseXml(xml, "domain", document));
+  pugi::xml_node devices = document.child("domain").child("devices");
+  std::map<std::pair<std::string, std::string>, std::string> groups;
+  for (const pugi::xml_node device : devices.children()) {
+    pugi::xml_document one;
+    one.append_copy(device);
+    groups[{device.name(), device.attribute("type").value()}] += XmlText(one);
+  }
+  devices.remove_children();
+  std::string text = XmlText(document);
+  for (const auto& [key, group] : groups) text += group;
+  return text;
 }
 
 }  // namespace
@@ -148,9 +191,10 @@ absl::StatusOr<DomainXml> ParseDomain(absl::string_view xml) {
   domain.not_included = ParseNotIncluded(devices);
   domain.agent = ParseAgent(devices);
   domain.apparmor = ParseAppArmor(root);
+  std::set<std::string> targets;
   for (const pugi::xml_node node : devices.children("disk")) {
     DiskXml disk = ParseDisk(node);
-    if (disk.target.empty() || domain.Find(disk.target) != nullptr) {
+    if (disk.target.empty() || !targets.insert(disk.target).second) {
       return absl::InvalidArgumentError("the domain has a disk without a target of its own");
     }
     domain.disks.push_back(std::move(disk));
@@ -201,6 +245,12 @@ absl::StatusOr<bool> SameButForImages(absl::string_view xml, absl::string_view o
   return one == two;
 }
 
+absl::StatusOr<bool> SameButForOrder(absl::string_view xml, absl::string_view other) {
+  VMKEEP_ASSIGN_OR_RETURN(const std::string one, WithSortedDevices(xml));
+  VMKEEP_ASSIGN_OR_RETURN(const std::string two, WithSortedDevices(other));
+  return one == two;
+}
+
 std::string SnapshotXml(const SnapshotPlan& plan) {
   pugi::xml_document document;
   pugi::xml_node disks = document.append_child("domainsnapshot").append_child("disks");
@@ -221,7 +271,8 @@ std::string SnapshotXml(const SnapshotPlan& plan) {
 }
 
 absl::StatusOr<std::string> RestoreXmlFrom(absl::string_view definition,
-                                           const std::vector<Hypervisor::RestoreFile>& files) {
+                                           const std::vector<Hypervisor::RestoreFile>& files,
+                                           const std::string& nvram) {
   pugi::xml_document document;
   VMKEEP_RETURN_IF_ERROR(ParseXml(definition, "domain", document));
   pugi::xml_node domain = document.child("domain");
@@ -236,13 +287,11 @@ absl::StatusOr<std::string> RestoreXmlFrom(absl::string_view definition,
     if (!disk) {
       return absl::InvalidArgumentError(absl::StrCat("the definition has no disk ", file.target));
     }
-    pugi::xml_node driver = disk.child("driver");
-    if (!driver) driver = disk.prepend_child("driver");
-    if (!driver.attribute("name")) driver.append_attribute("name") = "qemu";
-    if (!driver.attribute("type")) driver.append_attribute("type");
-    driver.attribute("type") = file.format.c_str();
-    disk.remove_child("backingStore");
-    absl::StrAppend(&comment, RestoreHint(file, disk.child("source").attribute("file").value()));
+    TellWhatIsStored(disk, file.format);
+    absl::StrAppend(&comment, RestoreHint(file, PathOf(disk.child("source"))));
+  }
+  if (!nvram.empty() && !absl::StrContains(nvram, "--")) {
+    absl::StrAppend(&comment, "\n     nvram -> ", nvram);
   }
   document.prepend_child(pugi::node_comment).set_value((comment + " ").c_str());
   return XmlText(document);

@@ -17,7 +17,7 @@ namespace vmkeep::executor::libvirt {
 
 // One image below the top of a disk's chain.
 struct ChainLink {
-  std::string file;    // empty when the image is not a file
+  std::string file;    // or block device; empty when the image is neither
   std::string format;  // as libvirt records it
 };
 
@@ -29,20 +29,22 @@ struct Mirror {
 
 struct DiskXml {
   std::string target;
-  std::string device;  // "disk", "cdrom", "floppy", "lun"
-  std::string type;    // "file", "block", "network", ...
-  std::string format;  // the driver's type; empty when not declared
-  std::string source;  // the file; empty when there is none, or it is not a file
-  bool empty = false;  // no source of any kind
+  std::string device;    // "disk", "cdrom", "floppy", "lun"
+  std::string type;      // "file", "block", "network", ...
+  std::string format;    // the driver's type; empty when not declared
+  std::string source;    // the file or block device; empty when there is none, or it is neither
+  std::string protocol;  // of a network disk
+  bool empty = false;    // no source of any kind
   bool readonly = false;
   bool shareable = false;
   bool transient = false;
   bool encrypted = false;
-  bool data_store = false;  // a qcow2 whose data is in a second file, as newer libvirt says
-  bool slice = false;       // the disk is a part of its file
+  std::string data_file;  // of a qcow2 whose data is in a second file, as newer libvirt says
+  bool slice = false;     // the disk is a part of its file
   // Below `source`, nearest first. Only the live XML tells all of them; the inactive one has one at
   // the most after a snapshot (libvirt-facts.md, 1).
   std::vector<ChainLink> backing;
+  bool whole_chain = false;      // nothing is below `backing`; else it is not said
   std::optional<Mirror> mirror;  // a block job under way; only in live XML
 };
 
@@ -79,15 +81,21 @@ absl::StatusOr<bool> Names(absl::string_view xml, absl::string_view path);
 absl::StatusOr<bool> SameButForImages(absl::string_view xml, absl::string_view other,
                                       const std::vector<OverlayDisk>& disks);
 
+// Whether two definitions say the same but for where devices of different types stand: libvirt
+// sorts some anew when it reads a definition of its own (seen with controllers). Devices of one
+// type keep their order.
+absl::StatusOr<bool> SameButForOrder(absl::string_view xml, absl::string_view other);
+
 // What virDomainSnapshotCreateXML takes: every target listed, so that libvirt makes up no name of
 // its own.
 std::string SnapshotXml(const SnapshotPlan& plan);
 
 // A definition for `virsh define` once each file was copied to the source that its disk names
 // (libvirt takes absolute paths only, so the sources stay as they were); a comment in it says which
-// file goes where.
+// file goes where, the NVRAM's too when the backup has it (`nvram` is where it was).
 absl::StatusOr<std::string> RestoreXmlFrom(absl::string_view definition,
-                                           const std::vector<Hypervisor::RestoreFile>& files);
+                                           const std::vector<Hypervisor::RestoreFile>& files,
+                                           const std::string& nvram);
 
 }  // namespace vmkeep::executor::libvirt
 

@@ -9,17 +9,15 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <limits>
 #include <utility>
 
 namespace vmkeep::executor::libvirt {
 namespace {
 
-constexpr absl::string_view kMagic("QFI\xFB", 4);
-constexpr uint64_t kIncompatibleCorrupt = uint64_t{1} << 1;
-constexpr uint64_t kIncompatibleDataFile = uint64_t{1} << 2;
-// QEMU's own limit of a backing file's name.
-constexpr uint32_t kMaxBackingBytes = 1023;
+// QEMU itself gives up on chains of about 200 images; also the end of a chain that bites its tail.
+constexpr size_t kMaxChain = 256;
+// QEMU's own limit.
+constexpr uint32_t kMaxL1Entries = (uint32_t{32} << 20) / 8;
 // QEMU locks single bytes of an image, from 100 on, for its permissions (libvirt-facts.md, 5).
 constexpr off_t kLockFirst = 100;
 constexpr off_t kLockBytes = 200;
@@ -37,12 +35,6 @@ class File {
  private:
   const int fd_;
 };
-
-uint64_t BigEndian(absl::string_view bytes, size_t at, size_t width) {
-  uint64_t value = 0;
-  for (size_t i = 0; i < width; ++i) value = value << 8 | static_cast<unsigned char>(bytes[at + i]);
-  return value;
-}
 
 absl::Status FileError(int error, absl::string_view doing, absl::string_view path) {
   return absl::ErrnoToStatus(error, absl::StrCat(doing, " ", path));
@@ -65,109 +57,196 @@ absl::StatusOr<std::string> ReadAt(int fd, const std::string& path, size_t count
 }
 
 absl::StatusOr<Qcow2Header> ReadHeader(int fd, const std::string& path) {
-  VMKEEP_ASSIGN_OR_RETURN(const std::string bytes, ReadAt(fd, path, kQcow2HeaderBytes, 0));
+  VMKEEP_ASSIGN_OR_RETURN(const std::string bytes, ReadAt(fd, path, kQcow2HeaderArea, 0));
   return ParseQcow2Header(bytes);
 }
 
-absl::Status CheckSelfContained(const Disk& disk, const Qcow2Header& header) {
-  const auto refuse = [&](absl::string_view why_and_remedy) {
+// One image of a disk, as found.
+struct Found {
+  struct stat file = {};
+  int64_t virtual_bytes = 0;
+  int64_t data_bytes = 0;
+  ImageLayer below;  // no file: nothing is
+};
+
+// One image at a time, from the top down; says what is wrong with which.
+class Inspection {
+ public:
+  explicit Inspection(const std::string& target) : target_(target) {}
+
+  absl::StatusOr<Found> Look(ImageLayer& layer) const {
+    const auto refuse = [&](absl::string_view why) { return Refusal(layer.file, why); };
+    const File file(layer.file);
+    if (file.fd() < 0) {
+      return refuse(absl::StrCat("cannot be opened (", FileError(errno, "open", "").message(),
+                                 "): see that it is there and that the executor may read it"));
+    }
+    Found found;
+    if (fstat(file.fd(), &found.file) != 0) return FileError(errno, "stat", layer.file);
+    if (S_ISBLK(found.file.st_mode)) {
+      found.virtual_bytes = lseek(file.fd(), 0, SEEK_END);
+      found.data_bytes = found.virtual_bytes;
+    } else if (S_ISREG(found.file.st_mode)) {
+      found.virtual_bytes = found.file.st_size;
+      found.data_bytes = int64_t{found.file.st_blocks} * 512;
+    } else {
+      return refuse("is neither a file nor a block device: correct the disk's source");
+    }
+    if (layer.format != "qcow2") return found;
+    const absl::StatusOr<Qcow2Header> header = ReadHeader(file.fd(), layer.file);
+    if (!header.ok()) {
+      return refuse(absl::StrCat("is declared as qcow2, but ", header.status().message(),
+                                 ": correct the disk's driver type"));
+    }
+    found.virtual_bytes = header->virtual_bytes;
+    VMKEEP_RETURN_IF_ERROR(CheckSound(layer, *header));
+    VMKEEP_RETURN_IF_ERROR(FindDataFile(layer, *header, found));
+    VMKEEP_ASSIGN_OR_RETURN(found.below, Below(layer, *header));
+    return found;
+  }
+
+  absl::Status Refusal(const std::string& file, absl::string_view why_and_remedy) const {
     return absl::FailedPreconditionError(
-        absl::StrCat("disk ", disk.target, " (", disk.source, ") ", why_and_remedy));
-  };
-  if (header.backing_offset != 0) {
-    return refuse("has a backing file: merge its chain with `virsh blockpull`, then try again");
+        absl::StrCat("disk ", target_, " (", file, ") ", why_and_remedy));
   }
-  if (header.external_data) {
-    return refuse(
-        "keeps its data in a second file: convert it with `qemu-img convert -O qcow2` to a new "
-        "image");
+
+ private:
+  absl::Status CheckSound(const ImageLayer& layer, const Qcow2Header& header) const {
+    if (header.encrypted) {
+      return Refusal(layer.file,
+                     "is encrypted, and the overlay would not be: encryption inside of the guest "
+                     "can be backed up");
+    }
+    if (header.corrupt) {
+      return Refusal(layer.file,
+                     "is marked corrupt by QEMU: stop the VM and repair it with `qemu-img check -r "
+                     "all`");
+    }
+    return absl::OkStatus();
   }
-  if (header.encrypted) {
-    return refuse(
-        "is encrypted, and the overlay would not be: encryption inside of the guest can be backed "
-        "up");
+
+  absl::Status FindDataFile(ImageLayer& layer, const Qcow2Header& header, Found& found) const {
+    if (!header.external_data) return absl::OkStatus();
+    // QEMU takes a relative one from its own working directory, which nobody else knows.
+    if (header.data_file.empty() || header.data_file.front() != '/') {
+      return Refusal(layer.file,
+                     "keeps its data in a second file whose absolute path it does not record: "
+                     "record it with `qemu-img amend -o data_file=PATH`");
+    }
+    struct stat data = {};
+    if (stat(header.data_file.c_str(), &data) != 0) {
+      return Refusal(layer.file, absl::StrCat("keeps its data in ", header.data_file,
+                                              ", which cannot be found: put it back"));
+    }
+    layer.data_file = header.data_file;
+    found.data_bytes += int64_t{data.st_blocks} * 512;
+    return absl::OkStatus();
   }
-  if (header.corrupt) {
-    return refuse(
-        "is marked corrupt by QEMU: stop the VM and repair it with `qemu-img check -r all`");
+
+  absl::StatusOr<ImageLayer> Below(const ImageLayer& layer, const Qcow2Header& header) const {
+    if (header.backing_offset == 0) return ImageLayer{};
+    const absl::StatusOr<std::string> name = ResolveImageName(layer.file, header.backing);
+    if (!name.ok()) {
+      return Refusal(layer.file,
+                     absl::StrCat("stands on another image, and ", name.status().message(),
+                                  ": name a file with `qemu-img rebase -u -b FILE -F "
+                                  "FORMAT` while the VM is off"));
+    }
+    if (header.backing_format != "raw" && header.backing_format != "qcow2") {
+      return Refusal(
+          layer.file,
+          absl::StrCat(
+              "stands on ", *name, " and records ",
+              header.backing_format.empty() ? "no format"
+                                            : "the format '" + header.backing_format + "'",
+              " of it, and a format is never guessed: only raw and qcow2 can be backed up; "
+              "record it with `qemu-img rebase -u -b FILE -F FORMAT` while the VM is off"));
+    }
+    return ImageLayer{*name, header.backing_format, ""};
   }
-  return absl::OkStatus();
+
+  const std::string& target_;
+};
+
+void TakeIdentity(const struct stat& file, Disk& disk) {
+  disk.SetIdentity(file);
+  disk.uid = file.st_uid;
+  disk.gid = file.st_gid;
+  disk.mode = file.st_mode & 07777;
 }
 
 }  // namespace
 
-absl::StatusOr<Qcow2Header> ParseQcow2Header(absl::string_view bytes) {
-  // Version 2 ends at byte 72; its images are smaller than 104 bytes only when they are damaged.
-  if (bytes.size() < kQcow2HeaderBytes || bytes.substr(0, kMagic.size()) != kMagic) {
-    return absl::InvalidArgumentError("it is no qcow2 image");
-  }
-  Qcow2Header header;
-  header.version = static_cast<uint32_t>(BigEndian(bytes, 4, 4));
-  if (header.version != 2 && header.version != 3) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("qcow2 version ", header.version, " is not known"));
-  }
-  header.backing_offset = BigEndian(bytes, 8, 8);
-  header.backing_bytes = static_cast<uint32_t>(BigEndian(bytes, 16, 4));
-  const uint64_t size = BigEndian(bytes, 24, 8);
-  if (size > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
-    return absl::InvalidArgumentError("the qcow2 header has an impossible size");
-  }
-  header.virtual_bytes = static_cast<int64_t>(size);
-  header.encrypted = BigEndian(bytes, 32, 4) != 0;
-  // Version 2 has no feature bits: other fields may follow at byte 72.
-  const uint64_t incompatible = header.version >= 3 ? BigEndian(bytes, 72, 8) : 0;
-  header.corrupt = (incompatible & kIncompatibleCorrupt) != 0;
-  header.external_data = (incompatible & kIncompatibleDataFile) != 0;
-  return header;
-}
-
 absl::Status InspectImage(Disk& disk) {
-  const auto refuse = [&](absl::string_view why_and_remedy) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("disk ", disk.target, " (", disk.source, ") ", why_and_remedy));
-  };
-  const File file(disk.source);
-  if (file.fd() < 0) {
-    return refuse(absl::StrCat("cannot be opened (", FileError(errno, "open", "").message(),
-                               "): see that it is there and that the executor may read it"));
+  const Inspection inspection(disk.target);
+  ImageLayer top{disk.source, disk.format, ""};
+  VMKEEP_ASSIGN_OR_RETURN(Found found, inspection.Look(top));
+  if (disk.block_device != S_ISBLK(found.file.st_mode)) {
+    return inspection.Refusal(
+        disk.source, disk.block_device
+                         ? "is declared as a block device and is a file: use type='file'"
+                         : "is declared as a file and is a block device: use type='block'");
   }
-  struct stat found = {};
-  if (fstat(file.fd(), &found) != 0) return FileError(errno, "stat", disk.source);
-  if (!S_ISREG(found.st_mode)) {
-    return refuse("is no regular file: only file disks can be backed up by this version");
+  TakeIdentity(found.file, disk);
+  disk.virtual_bytes = found.virtual_bytes;
+  disk.data_bytes = found.data_bytes;
+  disk.data_file = top.data_file;
+  disk.backing.clear();
+  while (!found.below.file.empty()) {
+    ImageLayer layer = std::move(found.below);
+    if (disk.backing.size() == kMaxChain) {
+      return inspection.Refusal(disk.source,
+                                "has a chain without an end: look at it with "
+                                "`qemu-img info --backing-chain`");
+    }
+    VMKEEP_ASSIGN_OR_RETURN(found, inspection.Look(layer));
+    disk.data_bytes += found.data_bytes;
+    disk.backing.push_back(std::move(layer));
   }
-  disk.dev = found.st_dev;
-  disk.ino = found.st_ino;
-  disk.uid = found.st_uid;
-  disk.gid = found.st_gid;
-  disk.mode = found.st_mode & 07777;
-  disk.data_bytes = int64_t{found.st_blocks} * 512;
-  disk.virtual_bytes = found.st_size;
-  if (disk.format != "qcow2") return absl::OkStatus();
-  const absl::StatusOr<Qcow2Header> header = ReadHeader(file.fd(), disk.source);
-  if (!header.ok()) {
-    return refuse(absl::StrCat("is declared as qcow2, but ", header.status().message(),
-                               ": correct the disk's driver type"));
-  }
-  disk.virtual_bytes = header->virtual_bytes;
-  return CheckSelfContained(disk, *header);
+  // A part of what is below may be hidden by what is above.
+  disk.data_bytes = disk.flat() ? std::min(disk.data_bytes, disk.virtual_bytes) : disk.data_bytes;
+  return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> BackingName(const std::string& qcow2_file) {
+absl::StatusOr<Qcow2Header> ReadQcow2Header(const std::string& file) {
+  const File opened(file);
+  if (opened.fd() < 0) return FileError(errno, "open", file);
+  return ReadHeader(opened.fd(), file);
+}
+
+absl::StatusOr<bool> HoldsNothing(const std::string& qcow2_file) {
   const File file(qcow2_file);
   if (file.fd() < 0) return FileError(errno, "open", qcow2_file);
   VMKEEP_ASSIGN_OR_RETURN(const Qcow2Header header, ReadHeader(file.fd(), qcow2_file));
-  if (header.backing_offset == 0) return std::string();
-  if (header.backing_bytes > kMaxBackingBytes) {
-    return absl::InvalidArgumentError("the qcow2 header has an impossible backing file name");
+  if (header.l1_entries > kMaxL1Entries) {
+    return absl::InvalidArgumentError("its header has an impossible table");
   }
-  VMKEEP_ASSIGN_OR_RETURN(
-      std::string name, ReadAt(file.fd(), qcow2_file, header.backing_bytes, header.backing_offset));
-  if (name.size() != header.backing_bytes) {
-    return absl::InvalidArgumentError("the qcow2 header's backing file name is cut off");
-  }
-  return name;
+  // Every cluster with data hangs on an entry of this table.
+  const size_t bytes = size_t{header.l1_entries} * 8;
+  VMKEEP_ASSIGN_OR_RETURN(const std::string table,
+                          ReadAt(file.fd(), qcow2_file, bytes, header.l1_offset));
+  if (table.size() != bytes) return absl::InvalidArgumentError("its table is cut off");
+  return std::all_of(table.begin(), table.end(), [](char byte) { return byte == '\0'; });
+}
+
+absl::Status FlushImage(const std::string& file) {
+  const File opened(file);
+  if (opened.fd() < 0) return FileError(errno, "open", file);
+  if (fsync(opened.fd()) == 0) return absl::OkStatus();
+  return absl::DataLossError(FileError(errno, "flush", file).message());
+}
+
+bool SameFile(const std::string& one, const std::string& other) {
+  if (one == other) return true;
+  struct stat first = {};
+  struct stat second = {};
+  return stat(one.c_str(), &first) == 0 && stat(other.c_str(), &second) == 0 &&
+         first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+bool IsBlockDevice(const std::string& path) {
+  struct stat found = {};
+  return stat(path.c_str(), &found) == 0 && S_ISBLK(found.st_mode);
 }
 
 absl::StatusOr<bool> InUse(const std::string& file) {

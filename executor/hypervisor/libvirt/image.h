@@ -2,42 +2,37 @@
 #define VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_IMAGE_H_
 
 #include "executor/hypervisor/hypervisor.h"
+#include "executor/hypervisor/libvirt/qcow2_header.h"
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 
-#include <cstdint>
 #include <string>
 
-// Image files of the host, looked at beside a QEMU that has them open. Only what the declared
-// format says is read: a guest can write any header into a raw disk (libvirt-facts.md, 5). qemu-img
-// is no way: it wants the image's lock.
+// Images of the host, looked at beside a QEMU that has them open. Only what the declared format
+// says is read: a guest can write any header into a raw disk (libvirt-facts.md, 5). qemu-img is no
+// way: it wants the image's lock.
 namespace vmkeep::executor::libvirt {
 
-// The parts of a qcow2 header (QEMU's docs/interop/qcow2.txt) that decide whether a file stands for
-// itself.
-struct Qcow2Header {
-  uint32_t version = 0;
-  int64_t virtual_bytes = 0;
-  uint64_t backing_offset = 0;  // 0: no backing file
-  uint32_t backing_bytes = 0;
-  bool encrypted = false;
-  bool corrupt = false;        // QEMU itself marked it so
-  bool external_data = false;  // the data is in a second file
-};
-inline constexpr size_t kQcow2HeaderBytes = 104;
-
-// kInvalidArgument when these first bytes of a file are no qcow2 header.
-absl::StatusOr<Qcow2Header> ParseQcow2Header(absl::string_view bytes);
-
-// What can be said of an image by looking: fills sizes, identity, owner and mode of `disk` from
-// `source` and `format`. kFailedPrecondition, in words that end in a remedy, when the image is not
-// self-contained.
+// What can be said of a disk by looking at its image and all below it: fills chain, data file,
+// sizes, identity, owner and mode from `source`, `format` and `block_device`. The format of every
+// image below is the one that the image above it records. kFailedPrecondition, in words that end in
+// a remedy, when the disk cannot be read as what its headers say.
 absl::Status InspectImage(Disk& disk);
 
-// The name in the header of a qcow2 file; empty when it has no backing file.
-absl::StatusOr<std::string> BackingName(const std::string& qcow2_file);
+// The header of a qcow2 file.
+absl::StatusOr<Qcow2Header> ReadQcow2Header(const std::string& file);
+
+// Whether a qcow2 file holds no data of its own, so that what it shows is all below it.
+absl::StatusOr<bool> HoldsNothing(const std::string& qcow2_file);
+
+// Puts on the disk what was written to an image. kDataLoss when the kernel says that it could not:
+// asked once more, it says that all is well.
+absl::Status FlushImage(const std::string& file);
+
+// Whether two paths name one file.
+bool SameFile(const std::string& one, const std::string& other);
+bool IsBlockDevice(const std::string& path);
 
 // Whether some process holds QEMU's lock on the file.
 absl::StatusOr<bool> InUse(const std::string& file);

@@ -15,10 +15,11 @@ absl::StatusOr<std::unique_ptr<Hypervisor>> LibvirtHypervisor::Open(LibvirtOptio
                                                       const std::string& target, int status) {
     if (status == VIR_DOMAIN_BLOCK_JOB_FAILED) merges->SetFailed(vm_uuid, target);
   };
-  VMKEEP_ASSIGN_OR_RETURN(
-      std::unique_ptr<libvirt::Connection> connection,
-      libvirt::Connection::Open({.uri = options.uri, .call_timeout = options.call_timeout},
-                                listener));
+  VMKEEP_ASSIGN_OR_RETURN(std::unique_ptr<libvirt::Connection> connection,
+                          libvirt::Connection::Open({.uri = options.uri,
+                                                     .call_timeout = options.call_timeout,
+                                                     .on_connected = options.on_connected},
+                                                    listener));
   return std::unique_ptr<Hypervisor>(
       new LibvirtHypervisor(std::move(options), clock, std::move(connection), std::move(merges)));
 }

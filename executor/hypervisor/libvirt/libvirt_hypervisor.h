@@ -27,6 +27,8 @@ struct LibvirtOptions {
   // How long an offline merge may take: it moves as much as the guest wrote during the copy.
   absl::Duration commit_timeout = absl::Hours(6);
   std::string qemu_img = "qemu-img";
+  // Called after each connection that was opened, the first included; must not block.
+  std::function<void()> on_connected = {};
   // The administrator lets QEMU's AppArmor profile write to the disks: see libvirt/preflight.h.
   bool apparmor_allowed = false;
 };

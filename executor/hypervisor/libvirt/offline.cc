@@ -5,28 +5,13 @@
 #include "executor/hypervisor/errors.h"
 #include "executor/hypervisor/libvirt/commit_command.h"
 #include "executor/hypervisor/libvirt/connection.h"
+#include "executor/hypervisor/libvirt/image.h"
 #include "executor/hypervisor/libvirt/libvirt_hypervisor.h"
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
 
 namespace vmkeep::executor {
-namespace {
-
-// qemu-img flushes what it wrote; this is the belt to it, as the overlay is unlinked next.
-absl::Status Flush(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("open ", path));
-  const int error = fsync(fd) == 0 ? 0 : errno;
-  close(fd);
-  return error == 0 ? absl::OkStatus() : absl::ErrnoToStatus(error, absl::StrCat("flush ", path));
-}
-
-}  // namespace
 
 absl::Status LibvirtHypervisor::CommitOffline(const OverlayDisk& disk) {
   VMKEEP_ASSIGN_OR_RETURN(const MergeStatus status, Observe(disk));
@@ -36,19 +21,29 @@ absl::Status LibvirtHypervisor::CommitOffline(const OverlayDisk& disk) {
   if (status.phase != MergePhase::kOffline) {
     return error::VmBusy(disk.vm_uuid, "running on the overlay: it is merged live");
   }
-  if (absl::Status fit = libvirt::CheckCommittable(disk); !fit.ok()) {
-    return error::HypervisorFailed(absl::StrCat("merge ", disk.overlay), fit.message());
+  const absl::StatusOr<Disk> base = libvirt::CommittableBase(disk);
+  if (!base.ok()) {
+    return error::HypervisorFailed(absl::StrCat("merge ", disk.overlay), base.status().message());
   }
-  const absl::StatusOr<process::RunResult> ran =
-      process::RunToEnd(libvirt::CommitArguments(options_.qemu_img, disk), options_.commit_timeout);
+  // Nothing was written, the VM was off all the while, say: then the base is not opened, which a
+  // VM that runs on top of it would not allow.
+  const absl::StatusOr<bool> nothing = libvirt::HoldsNothing(disk.overlay);
+  if (nothing.ok() && *nothing) return absl::OkStatus();
+  const absl::StatusOr<process::RunResult> ran = process::RunToEnd(
+      libvirt::CommitArguments(options_.qemu_img, disk.overlay, *base), options_.commit_timeout);
   if (!ran.ok()) return error::MergeFailed(disk.target, ran.status().message());
   if (!ran->exit_status.ok()) {
     return error::MergeFailed(disk.target,
                               absl::StrCat("qemu-img commit: ", ran->exit_status.ToString(), ": ",
                                            absl::StripAsciiWhitespace(ran->err)));
   }
-  if (absl::Status flushed = Flush(disk.base); !flushed.ok()) {
-    return error::MergeFailed(disk.target, flushed.message());
+  // qemu-img flushes what it wrote; this is the belt to it. A merge that is repeated after a
+  // failure writes all of it again, so that its flush can be believed.
+  for (const std::string& file : {base->source, base->data_file}) {
+    if (file.empty()) continue;
+    if (absl::Status flushed = libvirt::FlushImage(file); !flushed.ok()) {
+      return error::MergeFailed(disk.target, flushed.message());
+    }
   }
   return absl::OkStatus();
 }

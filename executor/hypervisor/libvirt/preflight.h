@@ -15,13 +15,19 @@
 namespace vmkeep::executor::libvirt {
 
 struct DiskChoice {
-  std::vector<Disk> disks;  // target, source and format only
+  std::vector<Disk> disks;  // target, source, format and block_device only
   std::vector<ExcludedDisk> excluded;
 };
 
-// `inactive` is null for a transient VM. CANNOT_BACK_UP where a disk is neither simple nor to be
-// left out.
-absl::StatusOr<DiskChoice> ChooseDisks(const DomainXml& live, const DomainXml* inactive);
+// `now` is the XML that says where the disks are: the live one, or the definition of a VM that is
+// off. `inactive` is the definition of a running VM, null for a transient one. CANNOT_BACK_UP where
+// a disk can neither be taken nor is to be left out.
+absl::StatusOr<DiskChoice> ChooseDisks(const DomainXml& now, const DomainXml* inactive);
+
+// The chain and data file that the images' headers tell are those that the VM's XML names, as far
+// as it names them. FAILED_PRECONDITION, with a remedy, where they are not: QEMU reads what the XML
+// says, and a merge offline what the headers say.
+absl::Status CheckChain(const Disk& disk, const DiskXml& xml);
 
 // CANNOT_BACK_UP where AppArmor would deny the second commit into a base: under libvirt before 12.1
 // (kvm-backup.md). `libvirt_version` as virConnectGetLibVersion has it; `allowed`: the

@@ -62,13 +62,48 @@ absl::Status CheckRestored(const VmLook& look, const VmDescription& before,
                            const std::vector<OverlayDisk>& disks) {
   if (look.live) VMKEEP_RETURN_IF_ERROR(CheckDisks(look, *look.live, disks, "running VM"));
   if (look.inactive) VMKEEP_RETURN_IF_ERROR(CheckDisks(look, *look.inactive, disks, "definition"));
-  if (look.inactive_xml != before.inactive_xml) {
+  if (look.inactive_xml == before.inactive_xml) return absl::OkStatus();
+  // A definition that libvirt had not read back since its first `virsh define` is sorted anew when
+  // it is put back.
+  VMKEEP_ASSIGN_OR_RETURN(const bool same,
+                          libvirt::SameButForOrder(look.inactive_xml, before.inactive_xml));
+  if (!same) {
     return NotRestored(look, libvirt::OverlayFilesOf(disks),
                        "all disks are merged, but the definition is not what it was: somebody "
                        "changed it meanwhile; compare it with the one in the backup, then remove "
                        "the overlays");
   }
   return absl::OkStatus();
+}
+
+// A live merge of disks that an offline snapshot put on overlays leaves them in the definition with
+// an end of the chain that was not there (seen: <backingStore/>). Nobody's change gets lost where
+// that is all.
+absl::StatusOr<bool> DiffersByChainsOnly(const VmLook& look, const VmDescription& before,
+                                         const std::vector<OverlayDisk>& disks) {
+  if (!look.inactive || look.inactive_xml == before.inactive_xml) return false;
+  VMKEEP_ASSIGN_OR_RETURN(const libvirt::DomainXml was, libvirt::ParseDomain(before.inactive_xml));
+  for (const OverlayDisk& disk : disks) {
+    const libvirt::DiskXml* now = look.inactive->Find(disk.target);
+    const libvirt::DiskXml* then = was.Find(disk.target);
+    if (now == nullptr || then == nullptr || now->source != then->source ||
+        now->format != then->format || now->type != then->type) {
+      return false;
+    }
+  }
+  return libvirt::SameButForImages(look.inactive_xml, before.inactive_xml, disks);
+}
+
+// A start would go on with the overlay, whatever the definition says.
+absl::Status RefuseSavedOnOverlay(virDomainPtr domain, const VmLook& look,
+                                  const std::vector<OverlayDisk>& disks) {
+  VMKEEP_ASSIGN_OR_RETURN(const std::string saved, libvirt::SavedXml(domain));
+  VMKEEP_ASSIGN_OR_RETURN(const std::vector<std::string> named, NamedIn(saved, disks));
+  if (named.empty()) return absl::OkStatus();
+  return NotRestored(
+      look, named,
+      "its memory was saved on it: start the VM, and it is merged live, or throw the "
+      "saved memory away with `virsh managedsave-remove`");
 }
 
 // What keeps the definition from being put back: a disk that is not merged, or a change that would
@@ -88,18 +123,16 @@ absl::Status MayDefine(const VmLook& look, const VmDescription& before,
                      "disks' sources back with `virsh edit`");
 }
 
-// The base has all of the guest's writes now, and the overlay goes next: not before they are on the
-// disk. The file that was described, and no other, gets back what libvirt changed.
-absl::Status FlushAndPutOwnerBack(const Disk& disk) {
+// The file that was described, and no other, gets back what libvirt changed.
+absl::Status PutOwnerBack(const Disk& disk) {
   const int fd = open(disk.source.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("open ", disk.source));
   struct stat found = {};
   int error = fstat(fd, &found) == 0 ? 0 : errno;
-  const bool same = error == 0 && found.st_dev == disk.dev && found.st_ino == disk.ino;
+  const bool same = error == 0 && disk.IsOf(found);
   if (error == 0 && !same) {
     log::Warning("disk_is_another_file", {{"file", disk.source}});
   }
-  if (error == 0 && fsync(fd) != 0) error = errno;
   if (same && (found.st_uid != disk.uid || found.st_gid != disk.gid)) {
     if (fchown(fd, disk.uid, disk.gid) != 0) error = errno;
   }
@@ -108,17 +141,31 @@ absl::Status FlushAndPutOwnerBack(const Disk& disk) {
   }
   close(fd);
   if (error == 0) return absl::OkStatus();
-  return absl::ErrnoToStatus(error, absl::StrCat("flush ", disk.source, " or put its owner back"));
+  return absl::ErrnoToStatus(error, absl::StrCat("put the owner back of ", disk.source));
+}
+
+// The base has all of the guest's writes now, and the overlay goes next: not before they are on the
+// disk.
+absl::Status RestoreFiles(const Disk& disk, bool owner_too) {
+  for (const std::string& file : {disk.source, disk.data_file}) {
+    const absl::Status flushed = file.empty() ? absl::OkStatus() : libvirt::FlushImage(file);
+    if (absl::IsDataLoss(flushed)) return error::BaseNotFlushed(file, flushed.message());
+    VMKEEP_RETURN_IF_ERROR(flushed);
+  }
+  return owner_too ? PutOwnerBack(disk) : absl::OkStatus();
 }
 
 // Runs inside of Call(): whether the definition has to be put back; refuses where it must not.
 absl::StatusOr<bool> NeedsDefinition(const Access& access, const VmDescription& before,
                                      const std::vector<OverlayDisk>& disks) {
-  VMKEEP_ASSIGN_OR_RETURN(const VmLook look, libvirt::LookAt(access, before.uuid, /*secure=*/true));
+  VMKEEP_ASSIGN_OR_RETURN(const DomainHandle domain, libvirt::FindVm(access, before.uuid));
+  VMKEEP_ASSIGN_OR_RETURN(const VmLook look, libvirt::LookAt(domain.get(), /*secure=*/true));
+  VMKEEP_RETURN_IF_ERROR(RefuseSavedOnOverlay(domain.get(), look, disks));
   VMKEEP_ASSIGN_OR_RETURN(const std::vector<std::string> named, NamedIn(look.inactive_xml, disks));
+  VMKEEP_ASSIGN_OR_RETURN(const bool by_chains, DiffersByChainsOnly(look, before, disks));
   // libvirt lets a running VM be undefined: it is transient then, and gone when it ends.
   const bool undefined = look.inactive_xml.empty() && !before.inactive_xml.empty();
-  if (named.empty() && !undefined) return false;
+  if (named.empty() && !undefined && !by_chains) return false;
   VMKEEP_RETURN_IF_ERROR(MayDefine(look, before, disks));
   return true;
 }
@@ -130,6 +177,8 @@ absl::Status RefuseWhileNamed(const Access& access, const OverlayDisk& disk) {
   if (own.ok()) {
     VMKEEP_ASSIGN_OR_RETURN(const bool under_way, libvirt::CallUnderWay(own->get()));
     if (under_way) return error::VmBusy(disk.vm_uuid, "a call of libvirt");
+    const absl::StatusOr<VmLook> look = libvirt::LookAt(own->get(), /*secure=*/false);
+    if (look.ok()) VMKEEP_RETURN_IF_ERROR(RefuseSavedOnOverlay(own->get(), *look, {disk}));
   } else if (!absl::IsNotFound(own.status())) {
     return own.status();
   }
@@ -166,15 +215,22 @@ absl::Status LibvirtHypervisor::PutDefinitionBack(const VmDescription& before,
 absl::Status LibvirtHypervisor::Restore(const VmDescription& before,
                                         const std::vector<OverlayDisk>& disks) {
   VMKEEP_RETURN_IF_ERROR(PutDefinitionBack(before, disks));
-  VMKEEP_RETURN_IF_ERROR(connection_->Run(
-      "check the VM after the merge", absl::ZeroDuration(),
-      [before, disks](const Access& access) -> absl::Status {
-        VMKEEP_ASSIGN_OR_RETURN(const VmLook look,
-                                libvirt::LookAt(access, before.uuid, /*secure=*/true));
-        return CheckRestored(look, before, disks);
-      }));
+  VMKEEP_ASSIGN_OR_RETURN(
+      const bool running,
+      connection_->Call<bool>("check the VM after the merge",
+                              [before, disks](const Access& access) -> absl::StatusOr<bool> {
+                                VMKEEP_ASSIGN_OR_RETURN(
+                                    const VmLook look,
+                                    libvirt::LookAt(access, before.uuid, /*secure=*/true));
+                                VMKEEP_RETURN_IF_ERROR(CheckRestored(look, before, disks));
+                                return look.running();
+                              }));
+  // Started or stopped meanwhile: the owner is then what libvirt made it for that, and a running
+  // QEMU needs it so.
+  const bool as_before = running == (before.power != PowerState::kOff);
   for (const Disk& disk : before.disks) {
-    if (absl::Status status = FlushAndPutOwnerBack(disk); !status.ok()) {
+    if (absl::Status status = RestoreFiles(disk, as_before); !status.ok()) {
+      if (absl::IsDataLoss(status)) return status;
       return error::HypervisorFailed("restore the VM's files", status.message());
     }
   }

@@ -27,6 +27,7 @@ using libvirt::DomainHandle;
 using libvirt::VmLook;
 
 constexpr char kDoing[] = "take the snapshot";
+constexpr char kOff[] = "the VM was off: nothing wrote to its disks";
 constexpr unsigned int kFlags = VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY |
                                 VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC |
                                 VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA;
@@ -91,7 +92,9 @@ absl::Status LibvirtHypervisor::CheckPlan(const SnapshotPlan& plan) {
   }
   return connection_->Run(kDoing, absl::ZeroDuration(), [plan](const Access& access) {
     const absl::StatusOr<VmLook> look = libvirt::LookAt(access, plan.vm_uuid, /*secure=*/false);
-    return look.ok() ? CheckDisks(*look, plan) : look.status();
+    VMKEEP_RETURN_IF_ERROR(look.status());
+    VMKEEP_RETURN_IF_ERROR(libvirt::RefuseManagedSave(*look));
+    return CheckDisks(*look, plan);
   });
 }
 
@@ -99,6 +102,8 @@ absl::StatusOr<SnapshotResult> LibvirtHypervisor::SnapshotUnderPolicy(const Snap
   if (plan.quiesce == QuiescePolicy::kNever) return SnapshotWithout(plan, "not asked for");
   VMKEEP_ASSIGN_OR_RETURN(std::string why_not, WhyNoFreeze(plan.vm_uuid));
   if (why_not.empty()) return SnapshotFrozen(plan);
+  // Nobody is there to be frozen: what the policy is for holds.
+  if (why_not == kOff) return SnapshotWithout(plan, std::move(why_not));
   if (plan.quiesce == QuiescePolicy::kRequired) return error::QuiesceFailed(plan.vm_uuid, why_not);
   return SnapshotWithout(plan, std::move(why_not));
 }
@@ -109,7 +114,8 @@ absl::StatusOr<std::string> LibvirtHypervisor::WhyNoFreeze(const std::string& vm
       kDoing, [vm_uuid](const Access& access) -> absl::StatusOr<std::string> {
         VMKEEP_ASSIGN_OR_RETURN(const VmLook look,
                                 libvirt::LookAt(access, vm_uuid, /*secure=*/false));
-        if (look.power != PowerState::kOn) return "the VM does not run";
+        if (look.power == PowerState::kOff) return kOff;
+        if (look.power != PowerState::kOn) return "the VM is paused";
         switch (look.now().agent) {
           case libvirt::AgentChannel::kNone:
             return "the VM has no channel for a guest agent";

@@ -78,6 +78,7 @@ absl::StatusOr<VmLook> LookAt(virDomainPtr domain, bool secure) {
     VMKEEP_ASSIGN_OR_RETURN(look.inactive_xml, XmlOf(domain, flags | VIR_DOMAIN_XML_INACTIVE));
     VMKEEP_ASSIGN_OR_RETURN(look.inactive, Parsed(uuid, look.inactive_xml));
   }
+  look.memory_saved = active == 0 && virDomainHasManagedSaveImage(domain, 0) == 1;
   // A transient VM that ended just now.
   if (!look.live && !look.inactive) return error::VmNotFound(uuid);
   return look;
@@ -86,6 +87,22 @@ absl::StatusOr<VmLook> LookAt(virDomainPtr domain, bool secure) {
 absl::StatusOr<VmLook> LookAt(const Access& access, const std::string& vm_uuid, bool secure) {
   VMKEEP_ASSIGN_OR_RETURN(const DomainHandle domain, FindVm(access, vm_uuid));
   return LookAt(domain.get(), secure);
+}
+
+absl::Status RefuseManagedSave(const VmLook& look) {
+  if (!look.memory_saved) return absl::OkStatus();
+  return error::CannotBackUp(
+      look.now().name,
+      "its memory is saved (`virsh managedsave`), and it would go on with its disks in the middle "
+      "of a copy: start it, or throw the saved memory away with `virsh managedsave-remove`");
+}
+
+absl::StatusOr<std::string> SavedXml(virDomainPtr domain) {
+  const int saved = virDomainHasManagedSaveImage(domain, 0);
+  if (saved == 0) return std::string();
+  const CText xml(saved < 0 ? nullptr : virDomainManagedSaveGetXMLDesc(domain, 0));
+  if (xml == nullptr) return LibvirtError("read what the VM's saved memory names", UuidOf(domain));
+  return std::string(xml.get());
 }
 
 absl::StatusOr<bool> CallUnderWay(virDomainPtr domain) {

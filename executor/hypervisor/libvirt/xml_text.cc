@@ -14,6 +14,9 @@ constexpr size_t kMaxBytes = size_t{8} << 20;
 // Twice libxml2's own limit, and libvirt reads with libxml2. pugixml cuts a tree down by recursion:
 // a deep one would overflow the stack.
 constexpr int kMaxDepth = 512;
+// A definition's <metadata> may hold any XML, and a restore puts it back; what is left out between
+// two texts would also make one of them.
+constexpr unsigned kKept = pugi::parse_default | pugi::parse_comments | pugi::parse_pi;
 
 // Walks without recursion.
 class DepthCheck final : public pugi::xml_tree_walker {
@@ -29,8 +32,8 @@ absl::Status ParseXml(absl::string_view xml, const char* root, pugi::xml_documen
   if (absl::StrContains(xml, '\0')) {
     return absl::InvalidArgumentError("the XML has a zero byte");
   }
-  const pugi::xml_parse_result result = document.load_buffer(
-      xml.data(), xml.size(), pugi::parse_default | pugi::parse_comments, pugi::encoding_utf8);
+  const pugi::xml_parse_result result =
+      document.load_buffer(xml.data(), xml.size(), kKept, pugi::encoding_utf8);
   if (!result) {
     // pugixml's descriptions are fixed texts.
     return absl::InvalidArgumentError(

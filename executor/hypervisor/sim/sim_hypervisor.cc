@@ -40,16 +40,17 @@ absl::StatusOr<Disk> DescribeDisk(const SimDisk& disk) {
   if (stat(disk.base.c_str(), &found) != 0) {
     return error::HypervisorFailed("look at " + disk.base, "there is no such file");
   }
-  return Disk{.target = disk.target,
-              .source = disk.base,
-              .format = disk.format,
-              .virtual_bytes = found.st_size,
-              .data_bytes = int64_t{found.st_blocks} * 512,
-              .dev = found.st_dev,
-              .ino = found.st_ino,
-              .uid = found.st_uid,
-              .gid = found.st_gid,
-              .mode = found.st_mode & 07777};
+  Disk described;
+  described.target = disk.target;
+  described.source = disk.base;
+  described.format = disk.format;
+  described.virtual_bytes = found.st_size;
+  described.data_bytes = int64_t{found.st_blocks} * 512;
+  described.SetIdentity(found);
+  described.uid = found.st_uid;
+  described.gid = found.st_gid;
+  described.mode = found.st_mode & 07777;
+  return described;
 }
 
 // All of them, or none is left behind.

@@ -3,6 +3,7 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "common/utf8.h"
 #include "common/uuid.h"
 #include "executor/task/errors.h"
 #include "executor/task/journal/journal_internal.h"
@@ -35,7 +36,7 @@ Blob ToBlob(const absl::Status& status) {
   worker::v1::Error error;
   error.set_code(static_cast<int>(status.code()));
   error.set_reason(ErrorReason(status));
-  error.set_message(std::string(status.message()));
+  error.set_message(ToUtf8(status.message()));
   for (const auto& [key, value] : ErrorDetails(status)) (*error.mutable_metadata())[key] = value;
   return {error.SerializeAsString()};
 }
@@ -200,6 +201,14 @@ absl::Status Journal::ReadOrMakeExecutorId() {
 
 absl::Status Journal::Write(absl::string_view what,
                             const std::function<absl::Status(SQLite::Database&)>& body) {
+  const absl::Duration began = clock_.Monotonic();
+  absl::Status status = WriteUnmetered(what, body);
+  if (write_meter_) write_meter_(status.ok(), clock_.Monotonic() - began);
+  return status;
+}
+
+absl::Status Journal::WriteUnmetered(absl::string_view what,
+                                     const std::function<absl::Status(SQLite::Database&)>& body) {
   MutexLock lock(&mu_);
   SQLite::Database& db = *db_;
   const auto attempt = [&]() -> absl::Status {

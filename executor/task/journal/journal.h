@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace vmkeep::executor {
@@ -32,6 +33,11 @@ class Journal {
 
   // Made at the first start, the same for ever.
   const std::string& executor_id() const { return executor_id_; }
+
+  // Called after each write, in the thread that wrote, with whether it came about and how long it
+  // took, the wait for other writes included. Set once, before use; must not block.
+  using WriteMeter = std::function<void(bool ok, absl::Duration took)>;
+  void SetWriteMeter(WriteMeter meter) { write_meter_ = std::move(meter); }
 
   // --- tasks (journal.cc)
 
@@ -89,6 +95,9 @@ class Journal {
   absl::Status Write(absl::string_view what,
                      const std::function<absl::Status(SQLite::Database&)>& body)
       ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status WriteUnmetered(absl::string_view what,
+                              const std::function<absl::Status(SQLite::Database&)>& body)
+      ABSL_LOCKS_EXCLUDED(mu_);
   template <typename Body>
   auto Read(absl::string_view what, Body body) ABSL_LOCKS_EXCLUDED(mu_) {
     // The handle is for one thread at a time: waiting for the disk here is the point.
@@ -99,6 +108,7 @@ class Journal {
 
   Clock& clock_;
   std::string executor_id_;  // set by Open()
+  WriteMeter write_meter_;
   Mutex mu_;
   std::unique_ptr<SQLite::Database> db_ ABSL_PT_GUARDED_BY(mu_);
   ReserveFile reserve_ ABSL_GUARDED_BY(mu_);

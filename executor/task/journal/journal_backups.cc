@@ -54,11 +54,45 @@ void ReadVm(SQLite::Database& db, const TaskRecord& record, BackupData& data) {
                                  row.getColumn(9).getString()};
 }
 
+std::vector<ImageLayer> ReadLayers(SQLite::Database& db, const TaskId& task, int64_t disk) {
+  SQLite::Statement row = Query(db,
+                                "SELECT file, format, data_file FROM disk_layer"
+                                " WHERE task_id=? AND epoch=? AND ord=? ORDER BY depth",
+                                task, disk);
+  std::vector<ImageLayer> layers;
+  while (row.executeStep()) {
+    layers.push_back(
+        {row.getColumn(0).getString(), row.getColumn(1).getString(), row.getColumn(2).getString()});
+  }
+  return layers;
+}
+
+void PutDisk(SQLite::Database& db, const TaskId& task, int64_t index, const Disk& disk,
+             const std::string& overlay) {
+  Run(db,
+      "INSERT OR REPLACE INTO disk(task_id, epoch, ord, target, source, format, overlay, "
+      "virtual_bytes, data_bytes,"
+      " dev, ino, uid, gid, mode, data_file, block_device)"
+      " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      task, index, disk.target, disk.source, disk.format, overlay, disk.virtual_bytes,
+      disk.data_bytes, static_cast<int64_t>(disk.dev), static_cast<int64_t>(disk.ino),
+      int64_t{disk.uid}, int64_t{disk.gid}, int64_t{disk.mode}, disk.data_file,
+      int64_t{disk.block_device});
+  for (size_t depth = 0; depth < disk.backing.size(); ++depth) {
+    const ImageLayer& layer = disk.backing[depth];
+    Run(db,
+        "INSERT OR REPLACE INTO disk_layer(task_id, epoch, ord, depth, file, format, data_file)"
+        " VALUES(?, ?, ?, ?, ?, ?, ?)",
+        task, index, static_cast<int64_t>(depth), layer.file, layer.format, layer.data_file);
+  }
+}
+
 void ReadDisks(SQLite::Database& db, const TaskRecord& record, BackupData& data) {
   SQLite::Statement row =
       Query(db,
             "SELECT target, source, format, overlay, virtual_bytes, data_bytes, dev, ino, uid, gid,"
-            " mode, copy FROM disk WHERE task_id=? AND epoch=? ORDER BY ord",
+            " mode, copy, data_file, block_device, ord"
+            " FROM disk WHERE task_id=? AND epoch=? ORDER BY ord",
             record.task);
   while (row.executeStep()) {
     Disk disk;
@@ -72,6 +106,9 @@ void ReadDisks(SQLite::Database& db, const TaskRecord& record, BackupData& data)
     disk.uid = row.getColumn(8).getUInt();
     disk.gid = row.getColumn(9).getUInt();
     disk.mode = row.getColumn(10).getUInt();
+    disk.data_file = row.getColumn(12).getString();
+    disk.block_device = row.getColumn(13).getInt() != 0;
+    disk.backing = ReadLayers(db, record.task, row.getColumn(14).getInt64());
     data.overlays.push_back(
         {record.vm_uuid, disk.target, disk.source, disk.format, row.getColumn(3).getString()});
     worker::v1::CopyResult copy;
@@ -102,15 +139,7 @@ absl::Status Journal::PutPreflight(const TaskId& task, const BackupData& data) {
         absl::StrJoin(vm.not_included, "\n"), Blob{vm.live_xml}, Blob{vm.inactive_xml},
         Blob{data.restore_xml});
     for (size_t i = 0; i < vm.disks.size(); ++i) {
-      const Disk& disk = vm.disks[i];
-      Run(db,
-          "INSERT OR REPLACE INTO disk(task_id, epoch, ord, target, source, format, overlay, "
-          "virtual_bytes, data_bytes,"
-          " dev, ino, uid, gid, mode) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-          task, static_cast<int64_t>(i), disk.target, disk.source, disk.format,
-          data.overlays[i].overlay, disk.virtual_bytes, disk.data_bytes,
-          static_cast<int64_t>(disk.dev), static_cast<int64_t>(disk.ino), int64_t{disk.uid},
-          int64_t{disk.gid}, int64_t{disk.mode});
+      PutDisk(db, task, static_cast<int64_t>(i), vm.disks[i], data.overlays[i].overlay);
     }
     return absl::OkStatus();
   });

@@ -9,7 +9,7 @@ namespace vmkeep::executor {
 // it is left behind (on_overlay, files_remain); backup_epoch stays, so that an old epoch is refused
 // for ever.
 inline const sqlite::Migrations& JournalMigrations() {
-  static const sqlite::Migrations migrations = {R"sql(
+  static const sqlite::Migrations kMigrations = {R"sql(
     CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE backup_epoch(
       backup_id TEXT PRIMARY KEY,
@@ -65,8 +65,19 @@ inline const sqlite::Migrations& JournalMigrations() {
       pid INTEGER NOT NULL, start_time INTEGER NOT NULL, repository_id TEXT NOT NULL,
       PRIMARY KEY(pid, start_time)
     ) WITHOUT ROWID;
+  )sql",
+                                                 R"sql(
+    ALTER TABLE disk ADD COLUMN data_file TEXT NOT NULL DEFAULT '';
+    ALTER TABLE disk ADD COLUMN block_device INTEGER NOT NULL DEFAULT 0;
+    -- The images below a disk's own, nearest first.
+    CREATE TABLE disk_layer(
+      task_id TEXT NOT NULL, epoch INTEGER NOT NULL, ord INTEGER NOT NULL, depth INTEGER NOT NULL,
+      file TEXT NOT NULL, format TEXT NOT NULL, data_file TEXT NOT NULL,
+      PRIMARY KEY(task_id, epoch, ord, depth),
+      FOREIGN KEY(task_id, epoch, ord) REFERENCES disk ON DELETE CASCADE
+    ) WITHOUT ROWID;
   )sql"};
-  return migrations;
+  return kMigrations;
 }
 
 }  // namespace vmkeep::executor

@@ -384,6 +384,69 @@ TEST_P(HypervisorContract, VmThatWasRestartedOnItsOverlayIsMergedLive) {
   EXPECT_EQ(Describe().inactive_xml, vm.inactive_xml);
 }
 
+TEST_P(HypervisorContract, StoppedVmIsBackedUpWithoutBeingStarted) {
+  fixture_->GuestWrites("vda", 4, 0x61);
+  fixture_->PowerOff();
+  const VmDescription vm = Describe();
+  EXPECT_EQ(vm.power, PowerState::kOff);
+  EXPECT_EQ(vm.live_xml, "");
+  EXPECT_FALSE(vm.inactive_xml.empty());
+  const SnapshotPlan plan = PlanFor(vm, QuiescePolicy::kRequired);
+  const absl::StatusOr<SnapshotResult> result = hypervisor().Snapshot(plan);
+  ASSERT_TRUE(result.ok()) << result.status() << ": nobody is there to be frozen";
+  EXPECT_FALSE(result->quiesce_detail.empty());
+  EXPECT_TRUE(OnOverlay()) << "a start at any time must not touch the bases";
+  for (const OverlayDisk& disk : plan.disks) {
+    EXPECT_EQ(PhaseOf(disk), MergePhase::kOffline);
+    const absl::Status status = hypervisor().CommitOffline(disk);
+    EXPECT_TRUE(status.ok()) << status;
+  }
+  RestoreAndRemove(vm, plan);
+  EXPECT_EQ(fixture_->ValueInBase(vm.disks[0].source, "raw", 4), 0x61);
+  const VmDescription after = Describe();
+  EXPECT_EQ(after.power, PowerState::kOff);
+  EXPECT_EQ(after.inactive_xml, vm.inactive_xml);
+  EXPECT_EQ(after.disks[0].uid, vm.disks[0].uid);
+  EXPECT_EQ(after.disks[0].mode, vm.disks[0].mode);
+}
+
+TEST_P(HypervisorContract, StoppedVmThatIsStartedInMidCopyIsMergedLive) {
+  fixture_->PowerOff();
+  const auto [vm, plan] = OntoOverlays();
+  fixture_->PowerOn();
+  fixture_->GuestWrites("vda", 5, 0x71);
+  fixture_->GuestWrites("vdb", 5, 0x72);
+  EXPECT_EQ(fixture_->ValueInBase(vm.disks[0].source, "raw", 5), 0) << "the copy is made of it";
+  for (const OverlayDisk& disk : plan.disks) {
+    EXPECT_EQ(PhaseOf(disk), MergePhase::kNone);
+    MergeLive(disk);
+  }
+  RestoreAndRemove(vm, plan);
+  EXPECT_EQ(fixture_->ValueInBase(vm.disks[0].source, "raw", 5), 0x71);
+  EXPECT_EQ(fixture_->ValueInBase(vm.disks[1].source, "qcow2", 5), 0x72);
+  const VmDescription after = Describe();
+  EXPECT_EQ(after.power, PowerState::kOn);
+  EXPECT_EQ(after.inactive_xml, vm.inactive_xml);
+}
+
+TEST_P(HypervisorContract, StoppedVmThatRanInMidCopyIsMergedOffline) {
+  fixture_->PowerOff();
+  const auto [vm, plan] = OntoOverlays();
+  fixture_->PowerOn();
+  fixture_->GuestWrites("vda", 6, 0x01);
+  fixture_->GuestWrites("vdb", 6, 0x02);
+  fixture_->PowerOff();
+  for (const OverlayDisk& disk : plan.disks) {
+    EXPECT_EQ(PhaseOf(disk), MergePhase::kOffline);
+    const absl::Status status = hypervisor().CommitOffline(disk);
+    EXPECT_TRUE(status.ok()) << status;
+  }
+  RestoreAndRemove(vm, plan);
+  EXPECT_EQ(fixture_->ValueInBase(vm.disks[0].source, "raw", 6), 0x01);
+  EXPECT_EQ(fixture_->ValueInBase(vm.disks[1].source, "qcow2", 6), 0x02);
+  EXPECT_EQ(Describe().inactive_xml, vm.inactive_xml);
+}
+
 TEST_P(HypervisorContract, ThawIsFineWhereThereIsNothingToThaw) {
   EXPECT_TRUE(hypervisor().Thaw(uuid()).ok()) << "no agent";
   fixture_->PowerOff();

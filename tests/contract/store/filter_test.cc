@@ -91,7 +91,7 @@ TEST_P(FilterContract, TheStoreAndTheWatchDecideAlike) {
   EXPECT_GT(matched, 3000);
 }
 
-INSTANTIATE_TEST_SUITE_P(Stores, FilterContract, testing::Values(SqliteKind()),
+INSTANTIATE_TEST_SUITE_P(Stores, FilterContract, testing::Values(SqliteKind(), MemoryKind()),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace

@@ -16,6 +16,8 @@ using ::testing::ElementsAre;
 using ::testing::Eq;
 using ::testing::IsEmpty;
 using ::testing::Optional;
+using ::testing::Pair;
+using ::testing::UnorderedElementsAre;
 using vmkeep::test::FakeClock;
 using vmkeep::test::HasReason;
 using vmkeep::test::IsOk;
@@ -113,6 +115,23 @@ TEST_P(StoreContract, AnotherProjectSeesNothing) {
   BackupQuery query = LocalQuery();
   query.project = "theirs";
   EXPECT_THAT(List(query), IsEmpty());
+}
+
+TEST_P(StoreContract, CountsTheRecordsOfAllProjectsByState) {
+  int number = 0;
+  for (const auto& [state, count] : std::map<BackupState, int>{
+           {BackupState::kRequested, 1}, {BackupState::kRunning, 3}, {BackupState::kClosed, 2}}) {
+    for (int i = 0; i < count; ++i) {
+      BackupRecord record = MakeRecord(++number);
+      record.project = i == 0 ? "local" : "theirs";
+      record.state = state;
+      Put(record);
+    }
+  }
+  EXPECT_THAT(View([](StoreView& view) { return view.CountByState(); }),
+              IsOkAndHolds(UnorderedElementsAre(Pair(BackupState::kRequested, 1),
+                                                Pair(BackupState::kRunning, 3),
+                                                Pair(BackupState::kClosed, 2))));
 }
 
 TEST_P(StoreContract, FindsByRequest) {
@@ -233,7 +252,8 @@ TEST_P(StoreContract, ListsOpenRecordsOfAllProjectsOldestFirst) {
 }
 
 TEST_P(StoreContract, KeepsTheInventory) {
-  const HostRecord host{"kvm-1", "unix:/run/x", Uuid(1), "host.example", "libvirt", "0.1", true, 7};
+  const HostRecord host{"kvm-1", "unix:/run/x", Uuid(1), "host.example", "libvirt", "0.1",
+                        true,    true,          7};
   const VmRecord vm{Uuid(2), "web", "kvm-1", PowerState::kPaused,
                     Overlay{At(1), 5, Uuid(3), {"/b", "/a"}, true, "merge it"}};
   const VmRecord plain{Uuid(1), "db", "kvm-1", PowerState::kOff, std::nullopt};
@@ -266,6 +286,79 @@ TEST_P(StoreContract, KeepsTheInventory) {
               IsOkAndHolds(IsEmpty()));
 }
 
+TEST_P(StoreContract, WhenAHostWasLastSeenIsWrittenByItself) {
+  HostRecord host = MakeHost("kvm-1");
+  host.last_seen = At(1);
+  const auto change = [&](BackupStore::Mutation mutation) {
+    EXPECT_THAT(CommitAndWait(*store_, std::move(mutation)), IsOk());
+  };
+  const auto put_host = [&](StoreTransaction& transaction) -> absl::StatusOr<Records> {
+    VMKEEP_RETURN_IF_ERROR(transaction.PutHost(host));
+    return Records();
+  };
+  const auto seen = [&] {
+    return View([](StoreView& view) { return view.GetHost("kvm-1"); }).value().value().last_seen;
+  };
+  change(put_host);
+  EXPECT_EQ(seen(), std::nullopt);
+  change([](StoreTransaction& transaction) -> absl::StatusOr<Records> {
+    VMKEEP_RETURN_IF_ERROR(transaction.PutLastSeen("kvm-1", At(5) + absl::Nanoseconds(1)));
+    VMKEEP_RETURN_IF_ERROR(transaction.PutLastSeen("nowhere", At(5)));
+    return Records();
+  });
+  change(put_host);
+  Reopen();
+  EXPECT_EQ(seen(), At(5) + absl::Nanoseconds(1));
+  EXPECT_THAT(View([](StoreView& view) { return view.GetHost("nowhere"); }),
+              IsOkAndHolds(Eq(std::nullopt)));
+}
+
+TEST_P(StoreContract, ADeletedHostTakesItsVmsAndRepositoriesAlong) {
+  const auto change = [&](BackupStore::Mutation mutation) {
+    EXPECT_THAT(CommitAndWait(*store_, std::move(mutation)), IsOk());
+  };
+  change([](StoreTransaction& transaction) -> absl::StatusOr<Records> {
+    for (const HostId host : {"kvm-1", "kvm-2"}) {
+      VMKEEP_RETURN_IF_ERROR(transaction.PutHost(MakeHost(host)));
+      VMKEEP_RETURN_IF_ERROR(
+          transaction.PutVms(host, {{Uuid(2), "web", host, PowerState::kOff, {}}}));
+      RepositoryRecord repository;
+      repository.host_id = host;
+      repository.slot = 1;
+      VMKEEP_RETURN_IF_ERROR(transaction.PutRepositories(host, {repository}));
+    }
+    return Records();
+  });
+  change([](StoreTransaction& transaction) -> absl::StatusOr<Records> {
+    VMKEEP_RETURN_IF_ERROR(transaction.DeleteHost("kvm-1"));
+    VMKEEP_RETURN_IF_ERROR(transaction.DeleteHost("nobody"));
+    return Records();
+  });
+  Reopen();
+  EXPECT_EQ(View([](StoreView& view) { return view.ListHosts(); })->front().id, "kvm-2");
+  EXPECT_EQ(View([](StoreView& view) { return view.ListVms(); })->front().host_id, "kvm-2");
+  EXPECT_EQ(View([](StoreView& view) { return view.ListRepositories(); })->size(), 1);
+}
+
+TEST_P(StoreContract, AVmHasOneRegisteredIdPerProject) {
+  const auto add = [&](const VmRegistration& registration) {
+    return CommitAndWait(*store_,
+                         [&](StoreTransaction& transaction) -> absl::StatusOr<Records> {
+                           VMKEEP_RETURN_IF_ERROR(transaction.AddVmRegistration(registration));
+                           return Records();
+                         })
+        .status();
+  };
+  EXPECT_THAT(add({"local", "web", Uuid(1)}), IsOk());
+  EXPECT_THAT(add({"other", "web", Uuid(2)}), IsOk()) << "another project's ids are its own";
+  EXPECT_THAT(add({"local", "web", Uuid(3)}), HasReason("VM_REGISTERED"));
+  EXPECT_THAT(add({"local", "db", Uuid(1)}), HasReason("VM_REGISTERED"));
+  Reopen();
+  EXPECT_THAT(View([](StoreView& view) { return view.ListVmRegistrations(); }),
+              IsOkAndHolds(ElementsAre(VmRegistration{"local", "web", Uuid(1)},
+                                       VmRegistration{"other", "web", Uuid(2)})));
+}
+
 TEST_P(StoreContract, AcknowledgedNeverGoesBackButForAnotherExecutor) {
   HostRecord host = MakeHost("kvm-1");
   host.executor_id = "first";
@@ -295,7 +388,7 @@ TEST_P(StoreContract, AcknowledgedNeverGoesBackButForAnotherExecutor) {
   EXPECT_EQ(after(put), 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Stores, StoreContract, testing::Values(SqliteKind()),
+INSTANTIATE_TEST_SUITE_P(Stores, StoreContract, testing::Values(SqliteKind(), MemoryKind()),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "controller/store/backup_store.h"
 #include "controller/store/sqlite/sqlite_backup_store.h"
+#include "tests/fakes/memory_backup_store.h"
 
 #include "absl/status/statusor.h"
 
@@ -23,6 +24,14 @@ struct StoreKind {
       open;
 };
 inline void PrintTo(const StoreKind& kind, std::ostream* out) { *out << kind.name; }
+
+inline StoreKind MemoryKind() {
+  return {
+      "Memory",
+      [](const std::string& folder, Clock& clock) -> absl::StatusOr<std::unique_ptr<BackupStore>> {
+        return MemoryBackupStore::Open(folder, clock);
+      }};
+}
 
 inline StoreKind SqliteKind() {
   return {

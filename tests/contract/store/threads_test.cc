@@ -83,7 +83,7 @@ TEST_P(StoreThreads, CommitsAndReadsFromEverywhere) {
   for (size_t i = 0; i < observed.size(); ++i) EXPECT_EQ(observed[i], static_cast<int64_t>(i + 1));
 }
 
-INSTANTIATE_TEST_SUITE_P(Stores, StoreThreads, testing::Values(SqliteKind()),
+INSTANTIATE_TEST_SUITE_P(Stores, StoreThreads, testing::Values(SqliteKind(), MemoryKind()),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace

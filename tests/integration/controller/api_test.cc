@@ -236,7 +236,7 @@ TEST_F(ApiTest, EveryMethodRefusesACallerWithoutAnIdentity) {
       }
     }
   }
-  EXPECT_EQ(methods, 11);
+  EXPECT_EQ(methods, 16);
 }
 
 TEST_F(ApiTest, AMessageOverTheLimitIsRefusedAndHurtsNobody) {

@@ -29,9 +29,11 @@ namespace pb = ::vmkeep::v1;
 // A controller as in production - server on a unix socket, SQLite store, scheduler, links - with
 // scripted hosts and short delays. Nothing sleeps: a test waits for what it expects by watching.
 class ControllerTest : public ::testing::Test {
+ public:
+  ~ControllerTest() override;
+
  protected:
   ControllerTest();
-  ~ControllerTest() override;
 
   // A host with one VM per name (UUIDs by VmUuid), both repositories healthy. Registered over the
   // API when `now`.

@@ -119,12 +119,13 @@ class GrpcExecutorClientTest : public ::testing::Test {
 
 TEST_F(GrpcExecutorClientTest, HelloSaysWhoIsThere) {
   executor_.hello = FromText<exec::HelloResponse>(
-      R"(executor_id: "e" hostname: "h" hypervisor: "sim" simulated: true version: "1" last_sequence: 7)");
+      R"(executor_id: "e" hostname: "h" hypervisor: "sim" simulated: true version: "1" last_sequence: 7 protocol: 4)");
   const auto hello = Answer<ExecutorClient::Hello>(
       [&](auto done) { client_->SayHello("controller-1", std::move(done)); });
   ASSERT_THAT(hello, IsOk());
   EXPECT_EQ(hello->host.executor_id, "e");
   EXPECT_EQ(hello->last_sequence, 7);
+  EXPECT_EQ(hello->protocol, 4);
   EXPECT_TRUE(hello->host.simulated);
   EXPECT_EQ(executor_.controller_id, "controller-1");
 }

@@ -1,6 +1,7 @@
 #include "common/error.h"
 #include "common/grpc_status.h"
 #include "common/uuid.h"
+#include "common/version.h"
 #include "tests/integration/executor/executor_process.h"
 #include "tests/support/status_matchers.h"
 
@@ -11,7 +12,6 @@
 #include <chrono>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 namespace vmkeep::test {
@@ -70,14 +70,27 @@ TEST_F(ExecutorProtocolTest, HelloSaysWhoIsThere) {
   EXPECT_EQ(Hello().executor_id(), hello.executor_id()) << "the same for ever";
 }
 
-TEST_F(ExecutorProtocolTest, NoCommonProtocolIsRefused) {
-  for (const auto& [min, max] : {std::pair{2, 3}, std::pair{0, 0}, std::pair{5, 1}}) {
+TEST_F(ExecutorProtocolTest, NoCommonProtocolIsRefusedInWords) {
+  struct Case {
+    int min;
+    int max;
+    const char* words;
+  };
+  for (const Case& c : {Case{2, 3, "the controller 2 to 3: upgrade the executor"},
+                        Case{0, 0, "the controller 0: upgrade the controller"},
+                        Case{5, 1, "the controller 5 to 1"}}) {
     grpc::ClientContext context;
     exec::HelloRequest request;
-    request.set_protocol_min(min);
-    request.set_protocol_max(max);
+    request.set_protocol_min(c.min);
+    request.set_protocol_max(c.max);
     exec::HelloResponse response;
-    EXPECT_EQ(ReasonOf(executor_.stub().Hello(&context, request, &response)), "PROTOCOL_MISMATCH");
+    const grpc::Status refused = executor_.stub().Hello(&context, request, &response);
+    EXPECT_EQ(refused.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+    EXPECT_EQ(ReasonOf(refused), "PROTOCOL_MISMATCH");
+    EXPECT_THAT(refused.error_message(), HasSubstr(std::string("vmkeep-executor ") + kVersion +
+                                                   " speaks protocol 1, " + c.words));
+    EXPECT_EQ(ErrorDetails(FromGrpcStatus(refused))["protocol_max"], "1");
+    EXPECT_EQ(response.executor_id(), "");
   }
 }
 

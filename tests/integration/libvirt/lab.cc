@@ -131,11 +131,15 @@ std::string BareVm::Xml(const std::string& more_devices) const {
 }
 
 void BareVm::Write(const std::string& target, uint64_t offset, uint8_t value) const {
+  WriteAsGuest(uuid_, target.back() - 'a', offset, value);
+}
+
+void WriteAsGuest(const std::string& vm, int disk, uint64_t offset, uint8_t value) {
   const std::string device =
-      absl::StrFormat("/machine/peripheral/virtio-disk%d/virtio-backend", target.back() - 'a');
+      absl::StrFormat("/machine/peripheral/virtio-disk%d/virtio-backend", disk);
   for (const std::string& command :
        {absl::StrFormat("write -P %d %d 4k", value, offset), std::string("flush")}) {
-    const std::string said = Virsh({"qemu-monitor-command", uuid_, "--hmp",
+    const std::string said = Virsh({"qemu-monitor-command", vm, "--hmp",
                                     absl::StrFormat("qemu-io -d %s \"%s\"", device, command)});
     if (absl::StrContains(said, "rror")) Die(said);
   }

@@ -56,6 +56,9 @@ class BareVm {
   const bool plain_;
 };
 
+// As the guest: 4096 bytes of `value` to its virtio disk, counted from 0, flushed.
+void WriteAsGuest(const std::string& vm, int disk, uint64_t offset, uint8_t value);
+
 // The byte of the guest's view at `offset` of one image, whatever stands above or below it.
 uint8_t ByteOf(const std::string& image, const std::string& format, uint64_t offset);
 

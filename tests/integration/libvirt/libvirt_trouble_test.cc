@@ -5,6 +5,7 @@
 #include "common/error.h"
 #include "tests/integration/libvirt/backup.h"
 #include "tests/integration/libvirt/lab.h"
+#include "tests/support/fail_syscall.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -15,14 +16,16 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 namespace vmkeep::executor {
 namespace {
@@ -31,7 +34,6 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::vmkeep::test::HasReason;
 using ::vmkeep::test::IsOk;
-using ::vmkeep::test::IsOkAndHolds;
 using ::vmkeep::test::StatusIs;
 
 constexpr char kOtherTask[] = "01990000-0000-7000-8000-000000000001";
@@ -67,18 +69,6 @@ TEST_F(TroubleTest, CdDriveIsExcludedAndStaysUntouched) {
   EXPECT_EQ(vm.excluded[0].target, "sda");
   EXPECT_EQ(vm.excluded[0].reason, "CDROM");
   EXPECT_THAT(lab::Finish(*hypervisor_, vm, plan), IsOk());
-}
-
-TEST_F(TroubleTest, VmThatIsOffIsNotDescribed) {
-  vm_.PowerOff();
-  EXPECT_THAT(hypervisor_->Describe(vm_.uuid()),
-              AllOf(HasReason("CANNOT_BACK_UP"),
-                    StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("start it"))));
-}
-
-TEST_F(TroubleTest, ChainOfAUserIsNotDescribed) {
-  SnapshotByVirsh(vm_.folder() + "/mine.qcow2");
-  EXPECT_THAT(hypervisor_->Describe(vm_.uuid()), HasReason("CANNOT_BACK_UP"));
 }
 
 TEST_F(TroubleTest, OverlayOfAnUnknownTaskIsToldAndFound) {
@@ -196,6 +186,67 @@ TEST_F(TroubleTest, VmThatWentOffBeforeTheSnapshot) {
   EXPECT_THAT(lab::Finish(*hypervisor_, vm, plan), IsOk());
 }
 
+// Of an overlay that an offline snapshot made, libvirt knows the file only.
+TEST_F(TroubleTest, OverlayOfAnUnknownTaskOfAStoppedVmIsFound) {
+  vm_.PowerOff();
+  SnapshotByVirsh(OverlayPath(vm_.Path("vda"), kOtherTask));
+  const absl::StatusOr<std::vector<VmSummary>> vms = hypervisor_->ListVms();
+  ASSERT_THAT(vms, IsOk());
+  ASSERT_EQ(vms->front().overlays.size(), 1u);
+  EXPECT_EQ(vms->front().overlays.front().base, vm_.Path("vda"));
+  EXPECT_EQ(vms->front().overlays.front().base_format, "raw");
+  EXPECT_THAT(lab::Merge(*hypervisor_, vms->front().overlays.front()), IsOk());
+}
+
+// Seen: a start goes on with the disks that the saved memory names, whatever the definition says.
+TEST_F(TroubleTest, VmWithSavedMemoryIsRefused) {
+  const VmDescription before = Describe();
+  lab::Virsh({"managedsave", vm_.uuid()});
+  EXPECT_THAT(hypervisor_->Describe(vm_.uuid()),
+              AllOf(HasReason("CANNOT_BACK_UP"), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                                          HasSubstr("virsh managedsave-remove"))));
+  EXPECT_THAT(hypervisor_->Snapshot(lab::PlanFor(before)), HasReason("CANNOT_BACK_UP"))
+      << "saved after the look";
+  vm_.PowerOn();
+  EXPECT_THAT(hypervisor_->Describe(vm_.uuid()), IsOk());
+}
+
+TEST_F(TroubleTest, OverlayThatSavedMemoryNamesIsKept) {
+  const auto [vm, plan] = OntoOverlays();
+  vm_.Write("vda", 0, 0x41);
+  lab::Virsh({"managedsave", vm_.uuid()});
+  const absl::Status status = [&]() -> absl::Status {
+    for (const OverlayDisk& disk : plan.disks) {
+      if (absl::Status merged = lab::Merge(*hypervisor_, disk); !merged.ok()) return merged;
+    }
+    return hypervisor_->Restore(vm, plan.disks);
+  }();
+  EXPECT_THAT(status,
+              AllOf(HasReason("VM_ON_OVERLAY"), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                                         HasSubstr("virsh managedsave-remove"))));
+  EXPECT_THAT(hypervisor_->RemoveOverlay(plan.disks[0]), HasReason("VM_ON_OVERLAY"));
+  vm_.PowerOn();
+  vm_.Write("vda", 4096, 0x42);
+  EXPECT_THAT(lab::Finish(*hypervisor_, vm, plan), IsOk());
+  EXPECT_EQ(lab::ByteOf(vm_.Path("vda"), "raw", 0), 0x41);
+  EXPECT_EQ(lab::ByteOf(vm_.Path("vda"), "raw", 4096), 0x42);
+}
+
+// QEMU's lock would keep such a VM from being started; on an overlay it could be.
+TEST_F(TroubleTest, StoppedVmWhoseDiskIsOpenIsBusy) {
+  vm_.PowerOff();
+  const std::string folder = lab::NewFolder("nbd");
+  lab::Run({"qemu-nbd", "-r", "--fork", "--pid-file", folder + "/pid", "-k", folder + "/socket",
+            "-f", "qcow2", vm_.Path("vdb")});
+  EXPECT_THAT(hypervisor_->Describe(vm_.uuid()),
+              AllOf(HasReason("VM_BUSY"),
+                    StatusIs(absl::StatusCode::kUnavailable, HasSubstr(vm_.Path("vdb")))));
+  pid_t nbd = 0;
+  ASSERT_TRUE(absl::SimpleAtoi(test::ReadFile(folder + "/pid"), &nbd));
+  ASSERT_EQ(kill(nbd, SIGKILL), 0);
+  EXPECT_TRUE(lab::Eventually([&] { return hypervisor_->Describe(vm_.uuid()).ok(); }));
+}
+
 // Somebody else's snapshot above ours: merging ours now would take their disk away.
 TEST_F(TroubleTest, SnapshotAboveOursIsLeftAlone) {
   const auto [vm, plan] = OntoOverlays();
@@ -231,6 +282,17 @@ TEST_F(TroubleTest, EventsComeAgainAfterARestartOfLibvirtd) {
   const int before = *changes;
   vm_.PowerOff();
   EXPECT_TRUE(lab::Eventually([&] { return *changes > before; }));
+}
+
+// What the metric of reconnects counts.
+TEST_F(TroubleTest, EachConnectionIsToldOf) {
+  auto connections = std::make_shared<std::atomic<int>>(0);
+  const auto hypervisor =
+      LibvirtHypervisor::Open({.on_connected = [connections] { ++*connections; }});
+  ASSERT_THAT(hypervisor, IsOk());
+  EXPECT_EQ(*connections, 1);
+  lab::Tool("libvirtd-restart", {});
+  EXPECT_TRUE(lab::Eventually([&] { return *connections == 2; })) << *connections;
 }
 
 // libvirt's calls have no deadline: ours end all the same, and the next ones go over a new
@@ -355,6 +417,22 @@ TEST_F(TroubleTest, OwnerAndModeAreAsTheyWere) {
   ASSERT_EQ(stat(plan.disks[1].base.c_str(), &found), 0);
   EXPECT_EQ(found.st_uid, vm.disks[1].uid);
   EXPECT_EQ(found.st_gid, vm.disks[1].gid);
+}
+
+// The kernel tells of writes that it lost once: the overlay must not go on the word of a second
+// flush.
+TEST_F(TroubleTest, BaseThatCannotBeFlushedIsALoss) {
+  const auto [vm, plan] = OntoOverlays();
+  for (const OverlayDisk& disk : plan.disks) ASSERT_THAT(lab::Merge(*hypervisor_, disk), IsOk());
+  absl::Status status;
+  // The filter is the thread's own, and ends with it.
+  std::thread([&, &before = vm, &disks = plan.disks] {
+    test::FailSyscall(SYS_fsync, EIO);
+    status = hypervisor_->Restore(before, disks);
+  }).join();
+  EXPECT_THAT(status, AllOf(HasReason("BASE_NOT_FLUSHED"),
+                            StatusIs(absl::StatusCode::kDataLoss, HasSubstr(plan.disks[0].base))));
+  EXPECT_EQ(Definition(), vm.inactive_xml) << "merged it is";
 }
 
 TEST_F(TroubleTest, OverlayOfAnotherDefinitionIsNotRemoved) {

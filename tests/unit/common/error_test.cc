@@ -66,6 +66,24 @@ TEST(ErrorTest, ContextGoesBeforeTheMessageAndKeepsTheRest) {
   EXPECT_EQ(WithContext(absl::OkStatus(), "backup 7"), absl::OkStatus());
 }
 
+// protobuf writes what is no UTF-8, and then refuses to read the whole detail.
+TEST(ErrorTest, WhatIsNoUtf8CostsNoDetail) {
+  const absl::Status error = WithPrecondition(
+      WithResource(MakeError(absl::StatusCode::kFailedPrecondition, "CANNOT_BACK_UP",
+                             "no \xff file", {{"path", "/\xed\xa0\x80"}}),
+                   "Vm", "w\xc3"),
+      "DISK", "vd\xe4", "\xf5 x");
+  EXPECT_EQ(error.message(), "no ? file");
+  EXPECT_THAT(error, HasReason("CANNOT_BACK_UP"));
+  EXPECT_THAT(ErrorDetails(error), ElementsAre(Pair("path", "/???")));
+  EXPECT_EQ(Detail<google::rpc::ResourceInfo>(error).resource_name(), "w?");
+  EXPECT_EQ(Detail<google::rpc::PreconditionFailure>(error).violations(0).subject(), "vd?");
+  EXPECT_EQ(Detail<google::rpc::BadRequest>(InvalidArgument("name", "\x80"))
+                .field_violations(0)
+                .description(),
+            "?");
+}
+
 TEST(ErrorTest, AForeignErrorHasNoReason) {
   EXPECT_THAT(absl::InternalError("x"), HasReason(""));
   EXPECT_TRUE(ErrorDetails(absl::InternalError("x")).empty());

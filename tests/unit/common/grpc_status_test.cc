@@ -38,6 +38,15 @@ TEST(GrpcStatusTest, EveryDetailGoesThereAndBack) {
   EXPECT_THAT(FromGrpcStatus(ToGrpcStatus(status)), HasReason("REPOSITORY_ILL"));
 }
 
+TEST(GrpcStatusTest, AMessageThatIsNoUtf8CostsNoDetail) {
+  absl::Status status(absl::StatusCode::kInternal, "open /\xff");
+  status.SetPayload("type.googleapis.com/google.rpc.ErrorInfo",
+                    *MakeError(absl::StatusCode::kInternal, "IO_ERROR", "")
+                         .GetPayload("type.googleapis.com/google.rpc.ErrorInfo"));
+  EXPECT_THAT(FromGrpcStatus(ToGrpcStatus(status)), HasReason("IO_ERROR"));
+  EXPECT_EQ(FromGrpcStatus(ToGrpcStatus(status)).message(), "open /?");
+}
+
 TEST(GrpcStatusTest, AForeignServersStatusIsTakenAsItIs) {
   const grpc::Status plain(grpc::StatusCode::DEADLINE_EXCEEDED, "too slow");
   EXPECT_EQ(FromGrpcStatus(plain), absl::DeadlineExceededError("too slow"));

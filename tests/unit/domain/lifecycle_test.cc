@@ -133,6 +133,8 @@ TEST(LifecycleTest, AScrubGoesWhereTheFilesAre) {
   EXPECT_EQ(scrubbing.repository, 1);
   EXPECT_EQ(scrubbing.repository_id, "repo-1");
   EXPECT_EQ(scrubbing.reserved_bytes, 0);
+  // Mounted as the other slot by now.
+  EXPECT_EQ(BeginTask(Scrub(Running()), "t-2", 2, "repo-1", "", 0)->repository, 2);
 }
 
 TEST(LifecycleTest, OnlyWhatWaitsForATaskGetsOne) {
@@ -248,6 +250,28 @@ TEST(LifecycleTest, FilesOfAnEarlierTryAreNotForgottenByALaterOne) {
   record = *BeginTask(record, "t-2", 1, "repo-1", "", 0);
   record = After(record, Failed(Lasting()));
   EXPECT_TRUE(record.files_may_exist);
+}
+
+TEST(LifecycleTest, OnlyWhatFailedForGoodIsRetried) {
+  for (const auto& [name, record] : Stands()) {
+    const absl::StatusOr<BackupRecord> retried = RequestRetry(record);
+    if (record.state != kUnresourced) {
+      EXPECT_THAT(retried, AllOf(StatusIs(absl::StatusCode::kFailedPrecondition),
+                                 HasReason("ILLEGAL_TRANSITION")))
+          << name;
+      continue;
+    }
+    ASSERT_THAT(retried, IsOk()) << name;
+    EXPECT_EQ(retried->state, kRequested) << name;
+    EXPECT_FALSE(retried->failure.has_value()) << name;
+    EXPECT_EQ(retried->attempts, 0) << name;
+    EXPECT_FALSE(retried->time_valid.has_value()) << name;
+    EXPECT_EQ(NeedOf(*retried), Need::kBackupTask) << name;
+    // The next epoch fences the failed try.
+    EXPECT_EQ(BeginTask(*retried, "t-9", 1, "repo-1", "", 0)->epoch, record.epoch + 1) << name;
+    // It is placed anew, unless files lie where the failed try was.
+    EXPECT_EQ(retried->repository, record.files_may_exist ? record.repository : 0) << name;
+  }
 }
 
 TEST(LifecycleTest, ScrubIsAllowedFromEverywhereButClosed) {

@@ -15,7 +15,7 @@ using enum BackupState;
 const std::map<BackupState, std::set<BackupState>> kExpected = {
     {kRequested, {kBuilding, kUnresourced, kScrub}},
     {kBuilding, {kRequested, kRunning, kUnresourced, kScrub}},
-    {kUnresourced, {kScrub}},
+    {kUnresourced, {kRequested, kScrub}},
     {kRunning, {kScrub}},
     {kScrub, {kScrubbing, kClosed}},
     {kScrubbing, {kScrub, kClosed}},

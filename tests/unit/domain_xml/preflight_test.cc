@@ -32,6 +32,19 @@ DomainXml Parse(absl::string_view devices, absl::string_view behind = "") {
   return domain.ok() ? *std::move(domain) : DomainXml{};
 }
 
+TEST(ChooseDisksTest, TakesBlockDevicesAndChains) {
+  const DomainXml off = Parse(R"(
+    <disk type='block' device='disk'><driver type='raw'/><source dev='/dev/vg/a'/><target dev='vda'/></disk>
+    <disk type='file' device='disk'><driver type='qcow2'/><source file='/vm/b'/><backingStore type='file'>
+      <format type='qcow2'/><source file='/vm/golden'/></backingStore><target dev='vdb'/></disk>)");
+  const absl::StatusOr<DiskChoice> choice = ChooseDisks(off, nullptr);
+  ASSERT_THAT(choice, IsOk());
+  ASSERT_EQ(choice->disks.size(), 2u);
+  EXPECT_EQ(choice->disks[0].source, "/dev/vg/a");
+  EXPECT_TRUE(choice->disks[0].block_device);
+  EXPECT_FALSE(choice->disks[1].block_device);
+}
+
 TEST(ChooseDisksTest, TakesTheSimpleOnesAndNamesTheRest) {
   const DomainXml live = Parse(absl::StrCat(fixtures::kSimpleDisk, R"(
     <disk type='file' device='cdrom'><target dev='sda'/><readonly/></disk>
@@ -77,18 +90,18 @@ TEST_P(RefusedDiskTest, WithASentence) {
 INSTANTIATE_TEST_SUITE_P(
     Shapes, RefusedDiskTest,
     ::testing::Values(
-        Refused{"Block",
-                "<disk type='block'><driver type='raw'/><source dev='/dev/x'/><target "
-                "dev='vdb'/></disk>",
-                "only file disks"},
         Refused{"Network",
                 "<disk type='network'><driver type='raw'/><source protocol='rbd'/><target "
                 "dev='vdb'/></disk>",
-                "only file disks"},
+                "(rbd)"},
         Refused{"Volume",
                 "<disk type='volume'><driver type='raw'/><source pool='p' volume='v'/><target "
                 "dev='vdb'/></disk>",
-                "only file disks"},
+                "virsh vol-path"},
+        Refused{"Nvme",
+                "<disk type='nvme'><driver type='raw'/><source type='pci'/><target "
+                "dev='vdb'/></disk>",
+                "of type 'nvme'"},
         Refused{"Vmdk", "<disk><driver type='vmdk'/><source file='/x'/><target dev='vdb'/></disk>",
                 "only raw and qcow2"},
         Refused{"NoFormat",
@@ -99,14 +112,6 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"Relative",
                 "<disk><driver type='raw'/><source file='x'/><target dev='vdb'/></disk>",
                 "no absolute path"},
-        Refused{"Chain",
-                "<disk><driver type='qcow2'/><source file='/x'/><backingStore type='file'><source "
-                "file='/golden'/></backingStore><target dev='vdb'/></disk>",
-                "virsh blockpull"},
-        Refused{"DataFile",
-                "<disk><driver type='qcow2'/><source file='/x'><dataStore/></source><target "
-                "dev='vdb'/></disk>",
-                "second file"},
         Refused{"Slice",
                 "<disk><driver type='raw'/><source file='/x'><slices/></source><target "
                 "dev='vdb'/></disk>",
@@ -145,9 +150,11 @@ TEST(CheckConfinementTest, OldLibvirtUnderAppArmorIsRefusedWithARemedy) {
   constexpr char kLabel[] =
       "<seclabel type='dynamic' model='apparmor' relabel='yes'><label>libvirt-1</label></seclabel>";
   const DomainXml confined = Parse(fixtures::kSimpleDisk, kLabel);
-  EXPECT_THAT(CheckConfinement(confined, 9'000'000, false),
-              AllOf(HasReason("CANNOT_BACK_UP"), StatusIs(absl::StatusCode::kFailedPrecondition,
-                                                          HasSubstr("abstractions/libvirt-qemu"))));
+  EXPECT_THAT(
+      CheckConfinement(confined, 9'000'000, false),
+      AllOf(HasReason("CANNOT_BACK_UP"), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                                  AllOf(HasSubstr("abstractions/libvirt-qemu"),
+                                                        HasSubstr("--apparmor_allowed")))));
   EXPECT_THAT(CheckConfinement(confined, 12'000'999, false), HasReason("CANNOT_BACK_UP"));
   EXPECT_THAT(CheckConfinement(confined, 12'001'000, false), IsOk());
   EXPECT_THAT(CheckConfinement(confined, 9'000'000, true), IsOk()) << "the administrator's word";
@@ -222,15 +229,60 @@ TEST(PhaseInTest, JobThatEndsStillRuns) {
       << "a copy of somebody else";
 }
 
+TEST(CheckChainTest, XmlAndHeadersMustAgree) {
+  Disk disk;
+  disk.target = "vda";
+  disk.source = "/vm/top";
+  disk.backing = {{"/vm/middle", "qcow2", ""}, {"/vm/golden", "raw", ""}};
+  DiskXml xml;
+  xml.backing = {{"/vm/middle", "qcow2"}, {"/vm/golden", "raw"}};
+  xml.whole_chain = true;
+  EXPECT_THAT(CheckChain(disk, xml), IsOk());
+  xml.backing.pop_back();
+  const auto refused = StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("virsh edit"));
+  EXPECT_THAT(CheckChain(disk, xml), refused) << "the XML ends it earlier";
+  xml.whole_chain = false;
+  EXPECT_THAT(CheckChain(disk, xml), IsOk()) << "a definition leaves open what is below";
+  xml.backing.clear();
+  EXPECT_THAT(CheckChain(disk, xml), IsOk());
+  xml.backing = {{"/vm/middle", "raw"}};
+  EXPECT_THAT(CheckChain(disk, xml), refused) << "another format";
+  xml.backing = {{"/vm/other", "qcow2"}};
+  EXPECT_THAT(CheckChain(disk, xml), refused) << "another file";
+  xml.backing = {{"", "raw"}};
+  EXPECT_THAT(CheckChain(disk, xml), refused) << "no file";
+  xml.backing = {{"/vm/middle", "qcow2"}, {"/vm/golden", "raw"}, {"/vm/below", "raw"}};
+  EXPECT_THAT(CheckChain(disk, xml), refused) << "longer than the headers say: of a raw image, say";
+  xml.backing.clear();
+  xml.data_file = "/vm/data";
+  EXPECT_THAT(CheckChain(disk, xml), refused) << "a data file that the header does not know";
+}
+
 TEST(CommitArgumentsTest, NamesEveryFormatAndDoublesCommas) {
-  OverlayDisk disk = Vda();
-  disk.base = "/vm/a,b.raw";
-  disk.overlay = "/vm/a,b.raw.vmkeep-t.qcow2";
-  EXPECT_THAT(CommitArguments("qemu-img", disk),
+  Disk base;
+  base.source = "/vm/a,b.raw";
+  base.format = "raw";
+  EXPECT_THAT(CommitArguments("qemu-img", "/vm/a,b.raw.vmkeep-t.qcow2", base),
               ElementsAre("qemu-img", "commit", "-q", "-d", "--image-opts",
                           "driver=qcow2,file.driver=file,file.filename=/vm/a,,b.raw.vmkeep-t.qcow2,"
                           "backing.driver=raw,backing.file.driver=file,"
                           "backing.file.filename=/vm/a,,b.raw"));
+}
+
+TEST(CommitArgumentsTest, NamesTheWholeChain) {
+  Disk base;
+  base.source = "/vm/b";
+  base.format = "qcow2";
+  base.data_file = "/vm/b.data";
+  base.backing = {{"/vm/middle", "qcow2", ""}, {"/vm/golden", "raw", ""}};
+  EXPECT_EQ(CommitArguments("qemu-img", "/vm/o", base).back(),
+            "driver=qcow2,file.driver=file,file.filename=/vm/o,"
+            "backing.driver=qcow2,backing.file.driver=file,backing.file.filename=/vm/b,"
+            "backing.data-file.driver=file,backing.data-file.filename=/vm/b.data,"
+            "backing.backing.driver=qcow2,backing.backing.file.driver=file,"
+            "backing.backing.file.filename=/vm/middle,"
+            "backing.backing.backing.driver=raw,backing.backing.backing.file.driver=file,"
+            "backing.backing.backing.file.filename=/vm/golden");
 }
 
 }  // namespace

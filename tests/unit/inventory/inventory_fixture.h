@@ -51,6 +51,18 @@ class InventoryTest : public testing::Test {
     inventory_->RecordHello(seen, [&](const absl::Status& status) { answer.set_value(status); });
     return answer.get_future().get();
   }
+  absl::StatusOr<HostView> Update(const HostId& id, const Inventory::HostChange& change) {
+    std::promise<absl::StatusOr<HostView>> answer;
+    inventory_->UpdateHost(
+        id, change, [&](absl::StatusOr<HostView> view) { answer.set_value(std::move(view)); });
+    return answer.get_future().get();
+  }
+  absl::Status RegisterVm(const std::string& id, const std::string& uuid) {
+    std::promise<absl::Status> answer;
+    inventory_->RegisterVm({"local", id, uuid},
+                           [&](const absl::Status& status) { answer.set_value(status); });
+    return answer.get_future().get();
+  }
   // After every commit before it.
   void AwaitStore() { ASSERT_THAT(CommitAndWait(*store_, Putting({})), vmkeep::test::IsOk()); }
   static VmRecord Vm(int number, int64_t overlay_bytes = 0) {

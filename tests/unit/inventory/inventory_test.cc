@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -45,17 +47,89 @@ TEST_F(InventoryTest, AvailabilityLivesInMemory) {
   ASSERT_THAT(Register("kvm-1", "unix:/run/a"), IsOk());
   changes_ = 0;
   inventory_->SetAvailability("kvm-1", Availability::kOnline, "");
-  const absl::Time seen = clock_.Now();
-  EXPECT_EQ(inventory_->GetHost("kvm-1")->last_seen, seen);
-  clock_.Advance(absl::Minutes(5));
   inventory_->SetAvailability("kvm-1", Availability::kUnreachable, "no route: check its network");
   inventory_->SetAvailability("kvm-1", Availability::kUnreachable, "no route: check its network");
   inventory_->SetAvailability("nowhere", Availability::kOnline, "");
   EXPECT_EQ(changes_, 2);
-  EXPECT_EQ(inventory_->GetHost("kvm-1")->last_seen, seen);
   EXPECT_EQ(inventory_->GetHost("kvm-1")->message, "no route: check its network");
   Restart();
   EXPECT_EQ(inventory_->GetHost("kvm-1")->availability, Availability::kUnknown);
+}
+
+TEST_F(InventoryTest, WhenAHostLastSpokeIsKnownAtOnceAndWrittenNowAndThen) {
+  ASSERT_THAT(Register("kvm-1", "unix:/run/a"), IsOk());
+  EXPECT_EQ(inventory_->GetHost("kvm-1")->record.last_seen, std::nullopt);
+  inventory_->RecordSeen("kvm-1");
+  inventory_->RecordSeen("nowhere");
+  const absl::Time first = clock_.Now();
+  AwaitStore();
+  int64_t mutations = store_->stats().mutations;
+  for (int second = 0; second < 300; ++second) {
+    clock_.Advance(absl::Seconds(1));
+    inventory_->RecordSeen("kvm-1");
+  }
+  EXPECT_EQ(inventory_->GetHost("kvm-1")->record.last_seen, clock_.Now());
+  EXPECT_EQ(store_->stats().mutations, mutations);
+  Restart();
+  EXPECT_EQ(inventory_->GetHost("kvm-1")->record.last_seen, first) << "as after a crash";
+
+  clock_.Advance(absl::Seconds(1));
+  inventory_->RecordSeen("kvm-1");  // more than five minutes newer
+  AwaitStore();
+  mutations = store_->stats().mutations;
+  inventory_->SetAvailability("kvm-1", Availability::kOnline, "");
+  clock_.Advance(absl::Seconds(9));
+  inventory_->RecordSeen("kvm-1");
+  const absl::Time last = clock_.Now();
+  ASSERT_THAT(Hello("kvm-1", "e-1"), IsOk());
+  EXPECT_EQ(inventory_->GetHost("kvm-1")->record.last_seen, last) << "a Hello takes nothing back";
+  clock_.Advance(absl::Hours(1));
+  inventory_->SetAvailability("kvm-1", Availability::kUnreachable, "no route");
+  inventory_->SetAvailability("kvm-1", Availability::kUnreachable, "still no route");
+  AwaitStore();
+  EXPECT_EQ(store_->stats().mutations, mutations + 3)
+      << "the Hello, last seen, and the wait for it";
+  Restart();
+  EXPECT_EQ(inventory_->GetHost("kvm-1")->record.last_seen, last);
+  for (int i = 0; i < 2; ++i) {
+    clock_.Advance(absl::Seconds(1));
+    inventory_->RecordSeen("kvm-1");
+  }
+  inventory_->FlushSeen();  // as at a stop
+  Restart();
+  EXPECT_EQ(inventory_->GetHost("kvm-1")->record.last_seen, clock_.Now());
+}
+
+// All three in one group of the store, behind a mutation that waits.
+TEST_F(InventoryTest, AReportThatCrossesTheDeletionOfItsHostLeavesNothing) {
+  ASSERT_THAT(Register("kvm-1", "unix:/run/a"), IsOk());
+  std::promise<void> gate;
+  store_->Commit(
+      [opened = gate.get_future().share()](StoreTransaction&) {
+        opened.wait();
+        return std::vector<BackupRecord>();
+      },
+      [](const auto&) {});
+  std::promise<absl::Status> deleted;
+  inventory_->DeleteHost("kvm-1", [&](const absl::Status& status) { deleted.set_value(status); });
+  inventory_->RecordInventory("kvm-1", {Vm(1)}, {Repository(1, 5)});
+  inventory_->RecordSeen("kvm-1");
+  gate.set_value();
+  EXPECT_THAT(deleted.get_future().get(), IsOk());
+  AwaitStore();
+  EXPECT_THAT(inventory_->ListVms("local"), IsEmpty());
+  Restart();
+  EXPECT_THAT(inventory_->ListHosts(), IsEmpty());
+  EXPECT_THAT(inventory_->ListVms("local"), IsEmpty());
+  EXPECT_THAT(inventory_->ListAllRepositories(), IsEmpty());
+}
+
+TEST_F(InventoryTest, VmsOnAnOverlayAreListedByThemselves) {
+  ASSERT_THAT(Register("kvm-1", "unix:/run/a"), IsOk());
+  inventory_->RecordInventory("kvm-1", {Vm(1), Vm(2, 7)}, {});
+  const std::vector<VmRecord> on_overlay = inventory_->ListVmsOnOverlay();
+  ASSERT_EQ(on_overlay.size(), 1u);
+  EXPECT_EQ(on_overlay[0].name, "vm-2");
 }
 
 TEST_F(InventoryTest, WhatAHostHasIsKnownAtOnceAndAfterARestart) {
@@ -63,8 +137,8 @@ TEST_F(InventoryTest, WhatAHostHasIsKnownAtOnceAndAfterARestart) {
   inventory_->RecordInventory("kvm-1", {Vm(1), Vm(2, 7)},
                               {Repository(2, 5), Repository(1, 6), Repository(1, 9)});
   const auto check = [&] {
-    EXPECT_EQ(inventory_->ListVms().size(), 2u);
-    VMKEEP_ASSERT_OK_AND_ASSIGN(const ResolvedVm vm, inventory_->ResolveVm("vm-2"));
+    EXPECT_EQ(inventory_->ListVms("local").size(), 2u);
+    VMKEEP_ASSERT_OK_AND_ASSIGN(const ResolvedVm vm, inventory_->ResolveVm("local", "vm-2"));
     EXPECT_EQ(vm.vm.host_id, "kvm-1");
     EXPECT_EQ(vm.vm.overlay->backup_id, Uuid(50));
     const std::vector<RepositoryRecord> repositories = inventory_->ListRepositories("kvm-1");
@@ -88,7 +162,7 @@ TEST_F(InventoryTest, OnlyMoreThanSizesIsWritten) {
   const int64_t mutations = store_->stats().mutations;
   inventory_->RecordInventory("kvm-1", {Vm(1, 8)}, {Repository(1, 4)});
   EXPECT_EQ(inventory_->ListRepositories("kvm-1").front().free_bytes, 4);
-  EXPECT_EQ(inventory_->ListVms().front().vm.overlay->bytes, 8);
+  EXPECT_EQ(inventory_->ListVms("local").front().vm.overlay->bytes, 8);
   EXPECT_EQ(store_->stats().mutations, mutations);
   inventory_->RecordInventory("kvm-1", {Vm(1)}, {Repository(1, 4)});  // merged
   AwaitStore();
@@ -97,7 +171,7 @@ TEST_F(InventoryTest, OnlyMoreThanSizesIsWritten) {
 
 TEST_F(InventoryTest, NothingIsKeptOfAHostThatNobodyRegistered) {
   inventory_->RecordInventory("nowhere", {Vm(1)}, {Repository(1, 5)});
-  EXPECT_THAT(inventory_->ListVms(), IsEmpty());
+  EXPECT_THAT(inventory_->ListVms("local"), IsEmpty());
   EXPECT_THAT(inventory_->ListAllRepositories(), IsEmpty());
 }
 
@@ -129,17 +203,17 @@ TEST_F(InventoryTest, ManyThreadsMayAskAndReport) {
   }
   threads.emplace_back([this] {
     for (int round = 0; round < 200; ++round) {
-      inventory_->ResolveVm("vm-101").IgnoreError();
-      inventory_->ListVms();
+      inventory_->ResolveVm("local", "vm-101").IgnoreError();
+      inventory_->ListVms("local");
       inventory_->ListHosts();
       inventory_->ListAllRepositories();
     }
   });
   for (std::thread& thread : threads) thread.join();
   AwaitStore();
-  EXPECT_EQ(inventory_->ListVms().size(), 3u);
+  EXPECT_EQ(inventory_->ListVms("local").size(), 3u);
   Restart();
-  EXPECT_EQ(inventory_->ListVms().size(), 3u);
+  EXPECT_EQ(inventory_->ListVms("local").size(), 3u);
 }
 
 }  // namespace

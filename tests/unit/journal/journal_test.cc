@@ -156,6 +156,18 @@ TEST_F(JournalTest, StateComesBackAsItWasSaved) {
   EXPECT_EQ(tasks[0].state.failure, state.failure);
 }
 
+TEST_F(JournalTest, FailureThatIsNoUtf8ComesBackAsAFailure) {
+  const TaskRecord record = Accepted(1);
+  TaskState state = NewTask(record.kind);
+  state.failure = absl::DataLossError("bad \xff file");
+  ASSERT_THAT(journal_->Save(record.task, state, {}), IsOk());
+  Reopen();
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const auto tasks, journal_->Unfinished());
+  ASSERT_THAT(tasks, SizeIs(1));
+  EXPECT_THAT(tasks[0].state.failure,
+              test::StatusIs(absl::StatusCode::kDataLoss, ::testing::Eq("bad ? file")));
+}
+
 TEST_F(JournalTest, WhatMergingAndPublishingNeedComesBack) {
   const TaskRecord record = Accepted(1);
   VmDescription vm{.uuid = kVm,
@@ -163,7 +175,10 @@ TEST_F(JournalTest, WhatMergingAndPublishingNeedComesBack) {
                    .power = PowerState::kPaused,
                    .disks = {{.target = "vda",
                               .source = "/d/a=1.raw",
-                              .format = "raw",
+                              .format = "qcow2",
+                              .data_file = "/d/a.data",
+                              .backing = {{"/d/b", "qcow2", "/d/b.data"}, {"/gold", "raw", ""}},
+                              .block_device = true,
                               .virtual_bytes = int64_t{1} << 40,
                               .data_bytes = 5,
                               .dev = ~uint64_t{0},
@@ -178,9 +193,13 @@ TEST_F(JournalTest, WhatMergingAndPublishingNeedComesBack) {
                    .inactive_xml = "<b/>"};
   const BackupData put{.vm = vm,
                        .restore_xml = "<c/>",
-                       .overlays = {{kVm, "vda", "/d/a=1.raw", "raw", "/o"}},
+                       .overlays = {{kVm, "vda", "/d/a=1.raw", "qcow2", "/o"}},
                        .snapshot = {},
                        .copies = {}};
+  // A preflight that is repeated replaces the one before.
+  BackupData earlier = put;
+  earlier.vm.disks[0].backing.push_back({"/gone", "raw", ""});
+  ASSERT_THAT(journal_->PutPreflight(record.task, earlier), IsOk());
   ASSERT_THAT(journal_->PutPreflight(record.task, put), IsOk());
   const SnapshotResult snapshot{absl::FromUnixNanos(123456789), Consistency::kFilesystem, "froze"};
   ASSERT_THAT(journal_->PutSnapshot(record.task, snapshot), IsOk());
@@ -206,6 +225,13 @@ TEST_F(JournalTest, WhatMergingAndPublishingNeedComesBack) {
   EXPECT_EQ(data.vm.disks[0].virtual_bytes, int64_t{1} << 40);
   EXPECT_EQ(data.vm.disks[0].dev, ~uint64_t{0});
   EXPECT_EQ(data.vm.disks[0].uid, 64055u);
+  EXPECT_EQ(data.vm.disks[0].data_file, "/d/a.data");
+  EXPECT_TRUE(data.vm.disks[0].block_device);
+  ASSERT_THAT(data.vm.disks[0].backing, SizeIs(2));
+  EXPECT_EQ(data.vm.disks[0].backing[0].file, "/d/b");
+  EXPECT_EQ(data.vm.disks[0].backing[0].format, "qcow2");
+  EXPECT_EQ(data.vm.disks[0].backing[0].data_file, "/d/b.data");
+  EXPECT_EQ(data.vm.disks[0].backing[1].file, "/gold");
   EXPECT_EQ(data.overlays[0].overlay, "/o");
   EXPECT_EQ(data.overlays[0].vm_uuid, kVm);
   ASSERT_TRUE(data.snapshot.has_value());

@@ -6,8 +6,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <ctime>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace vmkeep::jsonl {
 namespace {
@@ -18,6 +20,7 @@ using test::IsOkAndHolds;
 using test::StatusIs;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::Optional;
 
 TEST(JsonlTest, EncodesOneLineWithTheProtoFieldNames) {
@@ -58,6 +61,21 @@ TEST(JsonlTest, AnythingElseIsABadLine) {
   }
 }
 
+// A Publish holds domain XML with passwords.
+TEST(JsonlTest, ErrorsQuoteNothingOfTheLine) {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"({"publish":{"small_files":[{"content":"hunter2 !"}]}})", "publish.small_files"},
+      {R"({"publish":{"small_files":[{"content" "hunter2"}]}})", "Expected"},
+      {R"({"copy":{"stall_seconds":"hunter2"}})", "copy.stall_seconds"},
+  };
+  for (const auto& [line, place] : cases) {
+    worker::v1::Request request;
+    EXPECT_THAT(Decode(line, &request),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         AllOf(HasSubstr(place), Not(HasSubstr("hunter2")), Not(HasSubstr("\n")))));
+  }
+}
+
 TEST(JsonlTest, DeepNestingOfAnUnknownFieldDoesNoHarm) {
   worker::v1::Request request;
   const std::string line =
@@ -81,6 +99,21 @@ TEST(LineReaderTest, CutsAStreamAtAnyPlace) {
     }
     EXPECT_EQ(seen, "[first][][third]") << "in steps of " << step;
   }
+}
+
+// A megabyte of short lines in one piece: each byte moved once per line would be 10^11 of them.
+TEST(LineReaderTest, ManyLinesAtOnceTakeLittleTime) {
+  LineReader reader;
+  reader.Append(std::string(size_t{1} << 20, '\n'));
+  const std::clock_t begun = std::clock();
+  size_t lines = 0;
+  while (true) {
+    VMKEEP_ASSERT_OK_AND_ASSIGN(const std::optional<std::string> line, reader.Next());
+    if (!line) break;
+    ++lines;
+  }
+  EXPECT_EQ(lines, size_t{1} << 20);
+  EXPECT_LT((std::clock() - begun) / CLOCKS_PER_SEC, 2);
 }
 
 TEST(LineReaderTest, ALineOfTheLargestSizePasses) {

@@ -22,6 +22,7 @@ using ::testing::Contains;
 using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 constexpr char kText[] = R"pb(
   format_version: 1
@@ -121,6 +122,16 @@ TEST(ManifestTest, DeepNestingOfAnUnknownFieldTakesNoTime) {
   EXPECT_LT((std::clock() - begun) / CLOCKS_PER_SEC, 10);
 }
 
+// Neither values, which may be secrets, nor a cut-out of the text over several lines.
+TEST(ManifestTest, ErrorsQuoteNothing) {
+  for (const char* text :
+       {R"({"format_version":1,"epoch":"hunter2"})",
+        R"({"format_version":1,"publish_time":"hunter2"})", R"({"format_version":1 "hunter2"})"}) {
+    EXPECT_THAT(Parse(text), StatusIs(absl::StatusCode::kDataLoss,
+                                      AllOf(Not(HasSubstr("hunter2")), Not(HasSubstr("\n")))));
+  }
+}
+
 TEST(ManifestTest, UnknownFieldsOfThisFormatAreIgnored) {
   VMKEEP_ASSERT_OK_AND_ASSIGN(std::string text, Serialize(Example()));
   text.insert(1, "\"colour\": {\"a\": [1]},");
@@ -179,6 +190,18 @@ TEST(ManifestTest, NothingThatBecomesAPathPassesUnchecked) {
     EXPECT_THAT(Parse(text), HasReason("MANIFEST_INVALID")) << c.from << " -> " << c.to;
   }
   EXPECT_THAT(Check(Example()), IsEmpty());
+}
+
+TEST(ManifestTest, WhatLayInSeveralFilesIsStoredFlat) {
+  v1::Manifest manifest = Example();
+  const auto is_refused = Contains(Field(&FieldViolation::field, "disks[0].format"));
+  manifest.mutable_disks(0)->mutable_source()->add_chain("/images/gold.qcow2");
+  EXPECT_THAT(Check(manifest), is_refused);
+  manifest.mutable_disks(0)->set_format("raw");
+  EXPECT_THAT(Check(manifest), IsEmpty());
+  manifest = Example();
+  manifest.mutable_disks(0)->mutable_source()->set_data_file("/images/web.data");
+  EXPECT_THAT(Check(manifest), is_refused);
 }
 
 TEST(ManifestTest, TwoDisksCannotShareAFile) {

@@ -189,6 +189,18 @@ TEST(ProcessIdTest, AnotherStartTimeIsAnotherProcess) {
   EXPECT_FALSE(KillIfRunning(child->id()));
 }
 
+TEST(ProcessIdTest, KilledAndGoneIsOneCallForExactlyThisProcess) {
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const auto child, Spawn({.argv = {"sleep", "60"}}));
+  EXPECT_TRUE(KillAndWait({child->id().pid, child->id().start_time + 1}, kSoon)) << "long gone";
+  EXPECT_TRUE(IsRunning(child->id()));
+  ASSERT_EQ(kill(child->id().pid, SIGSTOP), 0);
+  EXPECT_TRUE(KillAndWait(child->id(), kSoon));
+  EXPECT_FALSE(IsRunning(child->id()));
+  EXPECT_TRUE(KillAndWait(child->id(), absl::ZeroDuration())) << "not reaped yet, but dead";
+  EXPECT_EQ(child->Wait(kSoon)->signal, SIGKILL);
+  EXPECT_TRUE(KillAndWait(child->id(), absl::ZeroDuration()));
+}
+
 TEST(ProcessIdTest, StartTimesAreTheKernels) {
   VMKEEP_ASSERT_OK_AND_ASSIGN(const uint64_t ours, StartTime(getpid()));
   VMKEEP_ASSERT_OK_AND_ASSIGN(const auto child, Spawn({.argv = {"cat"}}));

@@ -18,7 +18,9 @@ using ::testing::IsEmpty;
 class LiveStateTest : public testing::Test {
  protected:
   LiveStateTest() {
-    live_.OnChange([this](const BackupId& id) { changed_.push_back(id); });
+    live_.OnChange([this](const BackupId& id, LiveState::About about) {
+      (about == LiveState::About::kVm ? vm_changed_ : changed_).push_back(id);
+    });
   }
   BackupView View(BackupState state = BackupState::kBuilding) {
     BackupRecord record = test::MakeRecord(1);
@@ -36,6 +38,7 @@ class LiveStateTest : public testing::Test {
   vmkeep::test::FakeClock clock_;
   LiveState live_{clock_};
   std::vector<BackupId> changed_;
+  std::vector<BackupId> vm_changed_;
 };
 
 TEST_F(LiveStateTest, AViewIsTheRecordWithWhatIsKnownBesideIt) {
@@ -77,6 +80,22 @@ TEST_F(LiveStateTest, WorkThatIsOverShowsNoProgress) {
        {BackupState::kRunning, BackupState::kUnresourced, BackupState::kClosed}) {
     EXPECT_FALSE(View(state).progress.has_value());
   }
+}
+
+// Red when Forget() takes them along: the VM does not leave its overlay because the work ended.
+TEST_F(LiveStateTest, WhatIsTheCaseOfTheVmOutlivesTheWorkUntilItIsSaidAnew) {
+  const Condition on_overlay{"VM_ON_OVERLAY", "merge it", clock_.Now()};
+  live_.SetCondition(id_, "HOST_UNREACHABLE", "call it");
+  live_.SetVmConditions({{id_, on_overlay}});
+  live_.SetVmConditions({{id_, on_overlay}});
+  EXPECT_EQ(View().conditions.size(), 2u);
+  live_.Forget(id_);
+  EXPECT_THAT(View(BackupState::kUnresourced).conditions, ElementsAre(on_overlay));
+  EXPECT_THAT(View(BackupState::kClosed).conditions, IsEmpty()) << "it is gone";
+  EXPECT_EQ(live_.CountConditions()["VM_ON_OVERLAY"], 1);
+  live_.SetVmConditions({});
+  EXPECT_THAT(View(BackupState::kUnresourced).conditions, IsEmpty());
+  EXPECT_THAT(vm_changed_, ElementsAre(id_, id_));
 }
 
 TEST_F(LiveStateTest, TellsOfChangesAndOfNothingElse) {

@@ -20,14 +20,19 @@
 
 namespace vmkeep::controller::test {
 
-// A recorder on a store of its own, with host kvm-1 and REQUESTED backup 1.
+// A recorder on a store of its own, with hosts kvm-1 and kvm-2, whose executors are e-1 and e-2,
+// and REQUESTED backup 1 of kvm-1.
 class RecorderTest : public testing::Test {
  protected:
   RecorderTest() : store_(*SqliteBackupStore::Open(folder_.path("db"), clock_)) {
     EXPECT_THAT(CommitAndWait(
                     *store_,
                     [](StoreTransaction& transaction) -> absl::StatusOr<std::vector<BackupRecord>> {
-                      VMKEEP_RETURN_IF_ERROR(transaction.PutHost(MakeHost("kvm-1")));
+                      for (const std::string number : {"1", "2"}) {
+                        HostRecord host = MakeHost("kvm-" + number);
+                        host.executor_id = "e-" + number;
+                        VMKEEP_RETURN_IF_ERROR(transaction.PutHost(host));
+                      }
                       return std::vector<BackupRecord>();
                     }),
                 vmkeep::test::IsOk());
@@ -50,9 +55,10 @@ class RecorderTest : public testing::Test {
       recorder_->BeginTask(id_, {1, "r", "why", 9, scrub}, std::move(done));
     });
   }
-  absl::StatusOr<int64_t> Apply(std::vector<ExecutorEvent> events, const HostId& host = "kvm-1") {
+  absl::StatusOr<int64_t> Apply(std::vector<ExecutorEvent> events, const HostId& host = "kvm-1",
+                                const std::string& executor_id = "e-1") {
     std::promise<absl::StatusOr<int64_t>> answer;
-    recorder_->ApplyEvents(host, std::move(events),
+    recorder_->ApplyEvents(host, executor_id, std::move(events),
                            [&](absl::StatusOr<int64_t> last) { answer.set_value(last); });
     return answer.get_future().get();
   }

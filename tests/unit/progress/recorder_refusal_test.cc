@@ -8,10 +8,12 @@
 namespace vmkeep::controller::test {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Field;
 using vmkeep::test::HasReason;
 using vmkeep::test::IsOk;
 using vmkeep::test::IsOkAndHolds;
+using vmkeep::test::StatusIs;
 
 TEST_F(RecorderTest, ATaskBeginsInOneCommit) {
   VMKEEP_ASSERT_OK_AND_ASSIGN(const BackupRecord record, Begin());
@@ -61,6 +63,19 @@ TEST_F(RecorderTest, SaysWhenThereIsNoSuchBackup) {
   EXPECT_THAT(
       Wait([&](Recorder::Done done) { recorder_->CloseWithoutTask("nowhere", std::move(done)); }),
       HasReason("BACKUP_NOT_FOUND"));
+}
+
+// Its events come late, after another executor was confirmed for the host, or of a host that is not
+// there any more: to count them would make the new executor's first events look known.
+TEST_F(RecorderTest, AnExecutorThatIsNotThePinnedOneHasNoSayAndRaisesNoSequence) {
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const BackupRecord record, Begin());
+  EXPECT_THAT(Apply({Event(record, 40, Done())}, "kvm-1", "e-old"),
+              AllOf(StatusIs(absl::StatusCode::kAborted), HasReason("STALE_EXECUTOR")));
+  EXPECT_EQ(Get(), record);
+  EXPECT_EQ(Acknowledged(), 0);
+  EXPECT_THAT(Apply({Event(record, 40, Done())}, "nowhere", "e-1"), HasReason("STALE_EXECUTOR"));
+  EXPECT_THAT(Apply({Event(record, 1, Done())}), IsOk());
+  EXPECT_EQ(Acknowledged(), 1);
 }
 
 }  // namespace

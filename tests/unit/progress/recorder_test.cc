@@ -40,7 +40,7 @@ TEST_F(RecorderTest, OldNewsIsAcknowledgedAndChangesNothing) {
 
 TEST_F(RecorderTest, AnotherHostHasNoSay) {
   VMKEEP_ASSERT_OK_AND_ASSIGN(const BackupRecord record, Begin());
-  EXPECT_THAT(Apply({Event(record, 1, Done())}, "kvm-2"), IsOkAndHolds(1));
+  EXPECT_THAT(Apply({Event(record, 1, Done())}, "kvm-2", "e-2"), IsOkAndHolds(1));
   EXPECT_EQ(Get(), record);
 }
 

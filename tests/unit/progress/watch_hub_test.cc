@@ -37,7 +37,9 @@ class WatchHubTest : public testing::Test {
     store_->SetObserver([hub = hub_.get()](const std::vector<BackupRecord>& records) {
       hub->PublishCommitted(records);
     });
-    live_.OnChange([hub = hub_.get()](const BackupId& id) { hub->PublishLive(id); });
+    live_.OnChange([hub = hub_.get()](const BackupId& id, LiveState::About about) {
+      about == LiveState::About::kVm ? hub->PublishVm(id) : hub->PublishLive(id);
+    });
   }
   ~WatchHubTest() override { store_->SetObserver({}); }
 
@@ -301,6 +303,38 @@ TEST_F(WatchHubTest, WithNothingToWaitForItEndsAtOnce) {
   taker.TakeSnapshot();
   EXPECT_EQ(taker.Take(), std::nullopt);
   EXPECT_TRUE(taker.watcher().finished());
+}
+
+// Red when a resumed watch knows only of what it is told: it would end at once.
+TEST_F(WatchHubTest, AResumedWatchUntilSettledWaitsForWhatItWasToldOfBefore) {
+  Put(1, kBuilding);
+  Put(2, kRunning);
+  WatchHub::Request request = All();
+  request.after_revision = Put(3, kBuilding, {{"tier", "gold"}});
+  request.until_settled = true;
+  request.filter.labels = {{"tier", "gold"}};
+  WatchTaker taker(*hub_, request);
+  EXPECT_THAT(taker.TakeSnapshot(), IsEmpty());
+  EXPECT_FALSE(taker.watcher().finished());
+  Put(3, kRunning);  // without its label by now
+  EXPECT_EQ(Words({*taker.Take()->view}).front(), "3 RUNNING");
+  EXPECT_EQ(taker.Take(), std::nullopt);
+  EXPECT_TRUE(taker.watcher().finished());
+}
+
+// Red when only backups that the hub keeps, the unfinished ones, are told of.
+TEST_F(WatchHubTest, TheConditionOfAVmIsToldOfASettledBackupToo) {
+  Put(1, kUnresourced);
+  WatchTaker taker(*hub_, All());
+  taker.TakeSnapshot();
+  const Condition on_overlay{"VM_ON_OVERLAY", "merge it", clock_.Now()};
+  live_.SetVmConditions({{Uuid(1), on_overlay}, {Uuid(99), on_overlay}});
+  const std::optional<Watcher::Item> came = taker.Take();
+  EXPECT_THAT(came->view->conditions, ElementsAre(on_overlay));
+  live_.SetVmConditions({});
+  const std::optional<Watcher::Item> went = taker.Take();
+  EXPECT_EQ(went->view->record.id, Uuid(1));
+  EXPECT_THAT(went->view->conditions, IsEmpty());
 }
 
 TEST_F(WatchHubTest, ClosingDeliversTheRestAndSaysWhereToGoOn) {

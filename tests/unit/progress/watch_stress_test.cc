@@ -38,7 +38,7 @@ class WatchStressTest : public testing::Test {
     hub_ = MakeWatchHub(*store_, live_, {.buffered_changes = 7, .rows_per_read = 5});
     store_->SetObserver(
         [this](const std::vector<BackupRecord>& records) { hub_->PublishCommitted(records); });
-    live_.OnChange([this](const BackupId& id) { hub_->PublishLive(id); });
+    live_.OnChange([this](const BackupId& id, LiveState::About) { hub_->PublishLive(id); });
   }
 
   void Publish(int publisher) {

@@ -87,10 +87,10 @@ class Walk {
   void Note(const TaskState& state, const Command& command) {
     if (command.kind == Do::kRunStep)
       done_.push_back(absl::StrCat("run ", Name(state.steps[command.step])));
-    if (command.kind == Do::kCancelRunningStep) done_.push_back("stop");
-    if (command.kind == Do::kThaw) done_.push_back("thaw");
+    if (command.kind == Do::kCancelRunningStep) done_.emplace_back("stop");
+    if (command.kind == Do::kThaw) done_.emplace_back("thaw");
     if (command.kind == Do::kEnd) {
-      done_.push_back("end");
+      done_.emplace_back("end");
       ending_ = command.ending;
     }
   }
@@ -279,6 +279,31 @@ TEST(AdvanceTest, RestartTriesAMergeAgainThatHadFailed) {
   walk.Finish();
   EXPECT_FALSE(walk.ending().vm_on_overlay);
   EXPECT_EQ(walk.ending().outcome, Outcome::kFailed);
+}
+
+// A flush of merged data that failed: told whatever failed before, never tried again, and nothing
+// is removed.
+TEST(AdvanceTest, LossIsFinal) {
+  const absl::Status loss = absl::DataLossError("not flushed");
+  Walk walk;
+  walk.Reach("copy vda").On(Failed());
+  for (int i = 0; i < 5 && walk.running() != "check"; ++i) walk.On(Succeeded());
+  walk.On(Failed(loss));
+  EXPECT_EQ(walk.state().failure, loss);
+  EXPECT_EQ(walk.state().failed_in, StepKind::kCheck);
+  EXPECT_TRUE(walk.state().lost());
+  walk.On(Restart());
+  walk.Finish();
+  EXPECT_THAT(walk.done(), ElementsAre("run merge vda", "run merge vdb", "run check", "run discard",
+                                       "run discard", "end"));
+  EXPECT_TRUE(walk.ending().vm_on_overlay);
+}
+
+TEST(AdvanceTest, LossOfTheCopyIsNone) {
+  Walk walk;
+  walk.Reach("copy vda").On(Failed(absl::DataLossError("a bad sector"))).Finish();
+  EXPECT_FALSE(walk.state().lost());
+  EXPECT_FALSE(walk.ending().vm_on_overlay);
 }
 
 TEST(AdvanceTest, MergeThatFailsAfterACancelIsAFailure) {

@@ -18,6 +18,7 @@ namespace vmkeep::executor::test {
 class FakeWorker final : public Worker {
  public:
   int64_t free_bytes = int64_t{1} << 40;
+  std::function<void(const worker::v1::Request&)> on_request;  // before what the job does
   std::function<void()> on_probe;
   std::function<absl::Status(const std::stop_token&)> on_copy;
   std::function<absl::Status()> on_publish;
@@ -34,6 +35,7 @@ class FakeWorker final : public Worker {
     using Job = worker::v1::Request::JobCase;
     worker::v1::Result result;
     absl::Status status;
+    if (on_request) on_request(request);
     switch (request.job_case()) {
       case Job::kProbe:
         Note("probe");

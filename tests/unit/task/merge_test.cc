@@ -14,10 +14,8 @@
 namespace vmkeep::executor {
 namespace {
 
-using ::testing::_;
 using ::testing::HasSubstr;
 using ::testing::InSequence;
-using ::testing::NiceMock;
 using ::testing::Return;
 using ::testing::StrictMock;
 using ::vmkeep::test::HasReason;
@@ -130,6 +128,12 @@ TEST_F(MergeTest, DefinitionThatStaysWrongIsGivenUp) {
   EXPECT_CALL(hypervisor_, Restore)
       .WillRepeatedly(Return(error::VmOnOverlay("vm", {disk_.overlay}, "edited by hand")));
   EXPECT_THAT(RestoreDefinition(Context(), {}, {disk_}), HasReason("VM_ON_OVERLAY"));
+}
+
+// A second flush would succeed, whatever the first one lost.
+TEST_F(MergeTest, FlushThatFailedIsNotAskedForAgain) {
+  EXPECT_CALL(hypervisor_, Restore).WillOnce(Return(error::BaseNotFlushed("/d/a.raw", "EIO")));
+  EXPECT_THAT(RestoreDefinition(Context(), {}, {disk_}), HasReason("BASE_NOT_FLUSHED"));
 }
 
 TEST_F(MergeTest, EveryOverlayIsTriedAndTheFirstErrorTold) {

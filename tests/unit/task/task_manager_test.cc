@@ -111,6 +111,13 @@ class TaskManagerTest : public ::testing::Test {
     }
     return count;
   }
+  void RemoveOverlayFiles() {
+    std::vector<std::filesystem::path> files;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_.path("vms"))) {
+      if (entry.path().string().find(".vmkeep-") != std::string::npos) files.push_back(entry);
+    }
+    for (const auto& file : files) std::filesystem::remove(file);
+  }
   // Makes every write of a step to the journal fail, or heals it; through a connection of its own.
   void BreakJournal(bool broken) {
     SQLite::Database db(folder_.path("state/journal.db"), SQLite::OPEN_READWRITE);
@@ -175,6 +182,35 @@ TEST_F(TaskManagerTest, WatermarkGivesTheCopyUpAndMerges) {
   EXPECT_EQ(worker_.jobs().back(), "discard");
 }
 
+TEST_F(TaskManagerTest, BlockDeviceNeedsAFolderForItsOverlay) {
+  ON_CALL(hypervisor_, Describe).WillByDefault([this](absl::string_view uuid) {
+    absl::StatusOr<VmDescription> vm = sim_.Describe(uuid);
+    if (vm.ok()) vm->disks[1].block_device = true;
+    return vm;
+  });
+  v1::TaskEnded ended = End(Started());
+  EXPECT_EQ(ended.failure().reason(), "CANNOT_BACK_UP");
+  EXPECT_THAT(ended.failure().message(), HasSubstr("--overlay_dir"));
+  EXPECT_FALSE(ended.snapshot_taken());
+
+  options_.overlay_dir = folder_.path("overlays");
+  Restart();
+  ended = End(Started());
+  EXPECT_THAT(ended.failure().message(), HasSubstr("make it, or mount it"));
+
+  std::filesystem::create_directory(options_.overlay_dir);
+  SnapshotPlan plan;
+  EXPECT_CALL(hypervisor_, Snapshot).WillOnce([&](const SnapshotPlan& asked) {
+    plan = asked;
+    return sim_.Snapshot(asked);
+  });
+  EXPECT_EQ(End(Started()).outcome(), v1::TaskEnded::DONE);
+  ASSERT_THAT(plan.disks, SizeIs(2));
+  EXPECT_EQ(std::filesystem::path(plan.disks[0].overlay).parent_path(),
+            std::filesystem::path(plan.disks[0].base).parent_path());
+  EXPECT_EQ(std::filesystem::path(plan.disks[1].overlay).parent_path(), options_.overlay_dir);
+}
+
 TEST_F(TaskManagerTest, ReplacedDiskIsNotCopied) {
   worker_.on_probe = [this] {
     const std::string disk = folder_.path("vms/" + SimVmUuid("web-1") + "/vda.raw");
@@ -194,6 +230,14 @@ TEST_F(TaskManagerTest, PublishWithoutAClearAnswerIsAskedAgain) {
   };
   EXPECT_EQ(End(Started()).outcome(), v1::TaskEnded::DONE);
   EXPECT_EQ(asked, 2);
+}
+
+// Or the event of the end could not be read back, and the controller would never hear of it.
+TEST_F(TaskManagerTest, FailureThatIsNoUtf8IsTold) {
+  worker_.on_copy = [](const std::stop_token&) { return absl::DataLossError("bad \xff\xfe file"); };
+  const v1::TaskEnded ended = End(Started());
+  EXPECT_EQ(ended.outcome(), v1::TaskEnded::FAILED);
+  EXPECT_EQ(ended.failure().message(), "bad ?? file");
 }
 
 TEST_F(TaskManagerTest, PublishThatFailsLeavesNothingBehindPublishedOrNot) {
@@ -258,6 +302,33 @@ TEST_F(TaskManagerTest, MergeThatCannotBeDoneIsToldAndTheKeeperDoesItLater) {
   EXPECT_THAT(Overlays(), IsEmpty());
   EXPECT_EQ(OverlayFiles(), 0);
   EXPECT_THAT(journal_->Stranded(), IsOkAndHolds(IsEmpty()));
+}
+
+// In the step of the task, and in a look of the keeper when the merge was left to it.
+TEST_F(TaskManagerTest, OverlaysStayAfterAFlushThatFailedUntilSomebodyRemovesThem) {
+  for (const bool in_keeper : {false, true}) {
+    SCOPED_TRACE(in_keeper);
+    hypervisor_.pivot_fails = in_keeper;
+    EXPECT_CALL(hypervisor_, Restore)
+        .WillOnce(testing::Return(error::BaseNotFlushed("/vm/vda.raw", "Input/output error")));
+    const v1::TaskEnded ended = End(Started());
+    EXPECT_TRUE(ended.vm_on_overlay());
+    EXPECT_EQ(ended.failure().reason(), in_keeper ? "MERGE_DEADLINE" : "BASE_NOT_FLUSHED");
+    hypervisor_.pivot_fails = false;
+
+    for (int look = 0; look < 2; ++look) {
+      Restart();
+      OverlayKeeper(*env_, *tasks_, [] {}).Look({});
+      EXPECT_THAT(Overlays(), IsEmpty()) << "merged all the same";
+      EXPECT_EQ(OverlayFiles(), 2);
+    }
+    testing::Mock::VerifyAndClearExpectations(&hypervisor_);
+    EXPECT_THAT(journal_->Stranded(), IsOkAndHolds(SizeIs(1)));
+
+    RemoveOverlayFiles();
+    OverlayKeeper(*env_, *tasks_, [] {}).Look({});
+    EXPECT_THAT(journal_->Stranded(), IsOkAndHolds(IsEmpty()));
+  }
 }
 
 TEST_F(TaskManagerTest, KeeperLeavesTheOverlaysOfALiveTaskAlone) {

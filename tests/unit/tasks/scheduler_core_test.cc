@@ -83,6 +83,18 @@ TEST_F(SchedulerCoreTest, ChosenByTheControllerTheOtherRepositoryIsTakenWhenOneH
   EXPECT_EQ(Asked<cmd::BeginTask>()[1].dispatch.repository, 2);
 }
 
+TEST_F(SchedulerCoreTest, NothingNewStartsOnADrainingHostAndItsRecordsSaySo) {
+  Happen({ev::InventoryChanged{repositories_, {"h1"}}, ev::HostOnline{"h1", {}},
+          ev::HostOnline{"h2", {}}, ev::RecordChanged{Request("a", "vm1", "h1")},
+          ev::RecordChanged{ToScrub("s", "vm2")}, ev::RecordChanged{Request("b", "vm3", "h2")}});
+  EXPECT_THAT(Begun(), ElementsAre("b"));
+  EXPECT_THAT(shown_["a"]["HOST_DRAINING"], HasSubstr("h1"));
+  EXPECT_TRUE(shown_["s"].contains("HOST_DRAINING")) << "a scrub is new work too";
+  Happen(ev::InventoryChanged{repositories_, {}});
+  EXPECT_THAT(Begun(), ElementsAre("a", "s"));
+  EXPECT_TRUE(shown_["a"].empty());
+}
+
 TEST_F(SchedulerCoreTest, ALongLineOfOneVmDoesNotHoldUpAnother) {
   Happen(ev::HostOnline{"h1", {}});
   std::vector<SchedulerEvent> events;
@@ -178,6 +190,33 @@ TEST_F(SchedulerCoreTest, AScrubWaitsForTheRepositoryWhereItsFilesAre) {
   repositories_[0].id = "repo-9";
   Happen(ev::InventoryChanged{repositories_});
   EXPECT_THAT(Begun(), ElementsAre("s"));
+}
+
+// The two change places between the tries. Red when the slot is pinned instead of the UUID.
+TEST_F(SchedulerCoreTest, ATryAfterOneThatLeftFilesGoesToTheirRepositoryWhicheverSlotThatIs) {
+  BackupRecord record = Request("b", "vm1");
+  record.repository = 1;
+  record.repository_id = "repo-1";
+  record.files_may_exist = true;
+  repositories_[0].id = "repo-2";
+  repositories_[1].id = "repo-1";
+  Happen(
+      {ev::InventoryChanged{repositories_}, ev::HostOnline{"h1", {}}, ev::RecordChanged{record}});
+  ASSERT_THAT(Begun(), ElementsAre("b"));
+  EXPECT_EQ(Asked<cmd::BeginTask>()[0].dispatch.repository, 2);
+  EXPECT_EQ(Asked<cmd::BeginTask>()[0].dispatch.repository_id, "repo-1");
+}
+
+TEST_F(SchedulerCoreTest, ATryAfterOneThatLeftFilesIsRefusedForNowWhereTheirRepositoryIsNotSeen) {
+  BackupRecord record = Request("b", "vm1");
+  record.repository_id = "repo-9";
+  record.files_may_exist = true;
+  Happen({ev::HostOnline{"h1", {}}, ev::RecordChanged{record}});
+  EXPECT_THAT(Begun(), IsEmpty());
+  ASSERT_THAT(Asked<cmd::RejectTask>(), SizeIs(1));
+  EXPECT_EQ(Asked<cmd::RejectTask>()[0].failure.reason, "NO_REPOSITORY");
+  EXPECT_TRUE(Asked<cmd::RejectTask>()[0].failure.retryable);
+  EXPECT_THAT(shown_["b"]["REPOSITORY_ILL"], HasSubstr("repo-9"));
 }
 
 // A full repository fails its probe; to refuse the scrub would keep it full for good.

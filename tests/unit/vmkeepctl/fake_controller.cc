@@ -5,6 +5,8 @@
 #include "common/error.h"
 #include "common/grpc_status.h"
 
+#include "absl/status/statusor.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include <gtest/gtest.h>
@@ -26,9 +28,54 @@ std::string MakeTempDir() {
   return path;
 }
 
+std::vector<v1::Host> TwoHosts() {
+  std::vector<v1::Host> hosts(2);
+  hosts[0].set_id("kvm-1");
+  hosts[0].set_address("unix:/run/x");
+  hosts[0].set_availability(v1::Host::ONLINE);
+  hosts[1].set_id("kvm-2");
+  hosts[1].set_address("kvm-2:7000");
+  hosts[1].set_availability(v1::Host::UNREACHABLE);
+  hosts[1].set_message("connection refused\x1b[31m");
+  return hosts;
+}
+
+v1::Vm VmOnOverlay() {
+  v1::Vm vm;
+  vm.set_id("web-1");
+  vm.set_uuid("6f0f5b1e-0000-4000-8000-000000000001");
+  vm.set_name("web");
+  vm.set_host_id("kvm-1");
+  vm.set_power_state(v1::Vm::ON);
+  vm.mutable_overlay()->set_bytes(3 << 20);
+  vm.mutable_overlay()->mutable_since()->set_seconds(1'764'000'000);
+  vm.mutable_overlay()->set_needs_attention(true);
+  vm.mutable_overlay()->set_remedy("merge it by hand");
+  vm.mutable_overlay()->set_backup_id("b7");
+  vm.mutable_overlay()->add_files("/var/a.vmkeep");
+  vm.mutable_overlay()->add_files("/var/b.vmkeep");
+  return vm;
+}
+
+// Where a page begins by its token, which is an index.
+absl::StatusOr<size_t> PageBegin(const std::string& token) {
+  size_t begin = 0;
+  if (token.empty() || absl::SimpleAtoi(token, &begin)) return begin;
+  return InvalidArgument("page_token", "not one of ours");
+}
+
+grpc::Status NotFound(const std::string& kind, const std::string& id) {
+  return ToGrpcStatus(
+      MakeError(absl::StatusCode::kNotFound, kind + "_NOT_FOUND",
+                absl::StrCat("there is no ", absl::AsciiStrToLower(kind), " ", id)));
+}
+
 }  // namespace
 
-FakeController::FakeController() : folder_(MakeTempDir()) { StartServer(); }
+FakeController::FakeController()
+    : folder_(MakeTempDir()), hosts_(TwoHosts()), vms_({VmOnOverlay()}) {
+  StartServer();
+}
 
 void FakeController::Restart() {
   server_->Shutdown(std::chrono::system_clock::now());
@@ -36,6 +83,18 @@ void FakeController::Restart() {
   // Away long enough for a client to notice.
   RealClock().WaitFor(absl::Milliseconds(500), {});
   StartServer();
+}
+
+std::string FakeController::ServeTls(const TlsFiles& tls) {
+  grpc::ServerBuilder builder;
+  int port = 0;
+  const absl::Status added = AddListener(builder, "127.0.0.1:0", tls, &port);
+  EXPECT_TRUE(added.ok()) << added;
+  builder.RegisterService(static_cast<v1::BackupService::Service*>(this));
+  builder.RegisterService(static_cast<v1::InventoryService::Service*>(this));
+  tls_server_ = builder.BuildAndStart();
+  EXPECT_NE(tls_server_, nullptr);
+  return absl::StrCat("127.0.0.1:", port);
 }
 
 void FakeController::StartServer() {
@@ -50,6 +109,7 @@ void FakeController::StartServer() {
 
 FakeController::~FakeController() {
   server_->Shutdown(std::chrono::system_clock::now());
+  if (tls_server_ != nullptr) tls_server_->Shutdown(std::chrono::system_clock::now());
   std::filesystem::remove_all(folder_);
 }
 
@@ -72,6 +132,26 @@ void FakeController::AddWatch(WatchScript script) {
   scripts_.push_back(std::move(script));
 }
 
+void FakeController::SetHosts(const std::vector<v1::Host>& hosts) {
+  MutexLock lock(&mu_);
+  hosts_ = hosts;
+}
+
+void FakeController::SetVms(const std::vector<v1::Vm>& vms) {
+  MutexLock lock(&mu_);
+  vms_ = vms;
+}
+
+void FakeController::SetRepositories(const std::vector<v1::Repository>& repositories) {
+  MutexLock lock(&mu_);
+  repositories_ = repositories;
+}
+
+void FakeController::SetClock(absl::Time now) {
+  MutexLock lock(&mu_);
+  now_ = now;
+}
+
 std::vector<v1::CreateBackupRequest> FakeController::creates() const {
   MutexLock lock(&mu_);
   return creates_;
@@ -85,6 +165,21 @@ std::vector<v1::ListBackupsRequest> FakeController::lists() const {
 std::vector<v1::UpdateBackupRequest> FakeController::updates() const {
   MutexLock lock(&mu_);
   return updates_;
+}
+
+std::vector<v1::RetryBackupRequest> FakeController::retries() const {
+  MutexLock lock(&mu_);
+  return retries_;
+}
+
+std::vector<v1::UpdateHostRequest> FakeController::host_updates() const {
+  MutexLock lock(&mu_);
+  return host_updates_;
+}
+
+std::vector<v1::ListVmsRequest> FakeController::vm_lists() const {
+  MutexLock lock(&mu_);
+  return vm_lists_;
 }
 
 std::vector<v1::WatchBackupsRequest> FakeController::watches() const {
@@ -113,9 +208,11 @@ grpc::Status FakeController::CreateBackup(Context*, const v1::CreateBackupReques
   }
   if (grpc::Status failure = NextFailure(); !failure.ok()) return failure;
   MutexLock lock(&mu_);
-  *backup = backups_.at(0);
+  if (!backups_.empty()) *backup = backups_[0];
   backup->set_vm_id(request->vm_id());
   backup->set_name(request->name());
+  if (request->validate_only() && now_.has_value())
+    backup->mutable_create_time()->set_seconds(absl::ToUnixSeconds(*now_));
   return grpc::Status::OK;
 }
 
@@ -139,12 +236,10 @@ grpc::Status FakeController::ListBackups(Context*, const v1::ListBackupsRequest*
   if (grpc::Status failure = NextFailure(); !failure.ok()) return failure;
   MutexLock lock(&mu_);
   lists_.push_back(*request);
-  size_t begin = 0;
-  if (!request->page_token().empty() && !absl::SimpleAtoi(request->page_token(), &begin)) {
-    return ToGrpcStatus(InvalidArgument("page_token", "not one of ours"));
-  }
-  const size_t end = std::min(backups_.size(), begin + static_cast<size_t>(request->page_size()));
-  for (size_t i = begin; i < end; ++i) *response->add_backups() = backups_[i];
+  const absl::StatusOr<size_t> begin = PageBegin(request->page_token());
+  if (!begin.ok()) return ToGrpcStatus(begin.status());
+  const size_t end = std::min(backups_.size(), *begin + static_cast<size_t>(request->page_size()));
+  for (size_t i = *begin; i < end; ++i) *response->add_backups() = backups_[i];
   if (end < backups_.size()) response->set_next_page_token(absl::StrCat(end));
   return grpc::Status::OK;
 }
@@ -158,6 +253,20 @@ grpc::Status FakeController::UpdateBackup(Context*, const v1::UpdateBackupReques
   }
   if (request->has_state()) backup->set_state(request->state());
   return NextFailure();
+}
+
+grpc::Status FakeController::RetryBackup(Context*, const v1::RetryBackupRequest* request,
+                                         v1::Backup* backup) {
+  if (grpc::Status failure = NextFailure(); !failure.ok()) return failure;
+  MutexLock lock(&mu_);
+  retries_.push_back(*request);
+  for (v1::Backup& one : backups_) {
+    if (one.id() != request->id()) continue;
+    one.set_state(v1::Backup::REQUESTED);
+    *backup = one;
+    return grpc::Status::OK;
+  }
+  return NotFound("BACKUP", request->id());
 }
 
 grpc::Status FakeController::WatchBackups(Context* context, const v1::WatchBackupsRequest* request,
@@ -191,29 +300,70 @@ grpc::Status FakeController::RegisterHost(Context*, const v1::RegisterHostReques
 
 grpc::Status FakeController::ListHosts(Context*, const v1::ListHostsRequest* request,
                                        v1::ListHostsResponse* response) {
-  // Two pages.
-  const bool first = request->page_token().empty();
-  v1::Host* host = response->add_hosts();
-  host->set_id(first ? "kvm-1" : "kvm-2");
-  host->set_address(first ? "unix:/run/x" : "kvm-2:7000");
-  host->set_availability(first ? v1::Host::ONLINE : v1::Host::UNREACHABLE);
-  host->set_message(first ? "" : "connection refused\x1b[31m");
-  if (first) response->set_next_page_token("2");
+  if (grpc::Status failure = NextFailure(); !failure.ok()) return failure;
+  MutexLock lock(&mu_);
+  const absl::StatusOr<size_t> begin = PageBegin(request->page_token());
+  if (!begin.ok()) return ToGrpcStatus(begin.status());
+  // One a page: a client that forgets the next one is caught.
+  if (*begin < hosts_.size()) *response->add_hosts() = hosts_[*begin];
+  if (*begin + 1 < hosts_.size()) response->set_next_page_token(absl::StrCat(*begin + 1));
   return grpc::Status::OK;
 }
 
-grpc::Status FakeController::ListVms(Context*, const v1::ListVmsRequest*,
+grpc::Status FakeController::UpdateHost(Context*, const v1::UpdateHostRequest* request,
+                                        v1::Host* host) {
+  if (grpc::Status failure = NextFailure(); !failure.ok()) return failure;
+  MutexLock lock(&mu_);
+  host_updates_.push_back(*request);
+  for (v1::Host& one : hosts_) {
+    if (one.id() != request->id()) continue;
+    if (request->has_draining()) one.set_draining(request->draining());
+    if (request->has_executor_id()) one.set_executor_id(request->executor_id());
+    *host = one;
+    return grpc::Status::OK;
+  }
+  return NotFound("HOST", request->id());
+}
+
+grpc::Status FakeController::DeleteHost(Context*, const v1::DeleteHostRequest* request,
+                                        google::protobuf::Empty*) {
+  if (grpc::Status failure = NextFailure(); !failure.ok()) return failure;
+  MutexLock lock(&mu_);
+  const size_t deleted =
+      std::erase_if(hosts_, [request](const v1::Host& host) { return host.id() == request->id(); });
+  return deleted > 0 ? grpc::Status::OK : NotFound("HOST", request->id());
+}
+
+grpc::Status FakeController::RegisterVm(Context*, const v1::RegisterVmRequest* request,
+                                        v1::Vm* vm) {
+  if (grpc::Status failure = NextFailure(); !failure.ok()) return failure;
+  vm->set_id(request->id());
+  vm->set_uuid(request->uuid());
+  MutexLock lock(&mu_);
+  vms_.push_back(*vm);
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeController::GetVm(Context*, const v1::GetVmRequest* request, v1::Vm* vm) {
+  if (grpc::Status failure = NextFailure(); !failure.ok()) return failure;
+  MutexLock lock(&mu_);
+  for (const v1::Vm& one : vms_) {
+    if (one.id() != request->id() && one.uuid() != request->id() && one.name() != request->id())
+      continue;
+    *vm = one;
+    return grpc::Status::OK;
+  }
+  return NotFound("VM", request->id());
+}
+
+grpc::Status FakeController::ListVms(Context*, const v1::ListVmsRequest* request,
                                      v1::ListVmsResponse* response) {
-  v1::Vm* vm = response->add_vms();
-  vm->set_id("web-1");
-  vm->set_uuid("6f0f5b1e-0000-4000-8000-000000000001");
-  vm->set_name("web");
-  vm->set_host_id("kvm-1");
-  vm->set_power_state(v1::Vm::ON);
-  vm->mutable_overlay()->set_bytes(3 << 20);
-  vm->mutable_overlay()->mutable_since()->set_seconds(1'764'000'000);
-  vm->mutable_overlay()->set_needs_attention(true);
-  vm->mutable_overlay()->set_remedy("merge it by hand");
+  if (grpc::Status failure = NextFailure(); !failure.ok()) return failure;
+  MutexLock lock(&mu_);
+  vm_lists_.push_back(*request);
+  for (const v1::Vm& vm : vms_) {
+    if (!request->on_overlay() || vm.has_overlay()) *response->add_vms() = vm;
+  }
   return grpc::Status::OK;
 }
 
@@ -234,7 +384,10 @@ grpc::Status FakeController::InitRepository(Context*, const v1::InitRepositoryRe
 }
 
 grpc::Status FakeController::ListRepositories(Context*, const v1::ListRepositoriesRequest*,
-                                              v1::ListRepositoriesResponse*) {
+                                              v1::ListRepositoriesResponse* response) {
+  if (grpc::Status failure = NextFailure(); !failure.ok()) return failure;
+  MutexLock lock(&mu_);
+  response->mutable_repositories()->Assign(repositories_.begin(), repositories_.end());
   return grpc::Status::OK;
 }
 

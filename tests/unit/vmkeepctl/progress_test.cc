@@ -177,6 +177,9 @@ TEST(BackupTextTest, TableAndFields) {
             "labels:     a=1, b=2\n"
             "state:      UNRESOURCED\n"
             "failure:    1 GiB is missing (REPOSITORY_FULL, phase COPYING, another try can help)\n"
+            "what to do: Scrub backups that are not needed, make the repository larger, or let the "
+            "next backup of this VM go to the other repository. Another try can help: \"vmkeepctl "
+            "backup retry b1 --wait\". To give up: \"vmkeepctl backup scrub b1\".\n"
             "repository: not chosen yet\n"
             "created:    2025-11-24T15:43:20Z\n");
 }

@@ -3,6 +3,8 @@
 #include "common/digest/digest.h"
 #include "common/error.h"
 #include "common/process/process.h"
+#include "executor/worker/copy_source.h"
+#include "executor/worker/host_source.h"
 #include "tests/support/fail_syscall.h"
 #include "tests/support/scoped_mount.h"
 #include "tests/unit/worker/worker_fixture.h"
@@ -10,16 +12,24 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/magic.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <random>
+#include <span>
 #include <string>
+#include <vector>
 
 namespace vmkeep::worker {
 namespace {
@@ -99,7 +109,7 @@ TEST_F(CopyTest, AnyLayoutOfDataZerosAndHoles) {
     ASSERT_EQ(ftruncate(fd, size), 0);
     for (off_t at = 0; at < size;) {
       const auto length =
-          static_cast<size_t>(std::min<off_t>(1 + random() % 10'000'000, size - at));
+          static_cast<size_t>(std::min(static_cast<off_t>(1 + random() % 10'000'000), size - at));
       const uint32_t kind = random() % 3;
       if (kind > 0) {
         const std::string piece =
@@ -142,6 +152,45 @@ TEST_F(CopyTest, RunsOfZerosBecomeHoles) {
   EXPECT_LE(StatOf(Incoming("disk-vda.raw")).st_blocks * 512, 4 * (64 << 10));
 }
 
+// Seen red: without O_DIRECT, where all 32 MiB stayed.
+TEST_F(CopyTest, NothingThatIsReadStaysInThePageCache) {
+  constexpr size_t kBytes = 32 << 20;
+  const std::string source = MakeSource(RandomBytes(kBytes, 1));
+  const int fd = open(source.c_str(), O_RDWR | O_CLOEXEC);
+  struct statfs below{};
+  ASSERT_EQ(fstatfs(fd, &below), 0);
+  if (below.f_type == TMPFS_MAGIC) GTEST_SKIP() << "a tmpfs has nothing below its cache";
+  ASSERT_EQ(fsync(fd), 0);
+  ASSERT_EQ(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+  ASSERT_THAT(CopyOf(source), IsOk());
+  void* map = mmap(nullptr, kBytes, PROT_READ, MAP_SHARED, fd, 0);
+  ASSERT_NE(map, MAP_FAILED);
+  std::vector<unsigned char> pages(kBytes / 4096);
+  ASSERT_EQ(mincore(map, kBytes, pages.data()), 0);
+  EXPECT_EQ(std::count_if(pages.begin(), pages.end(), [](int page) { return (page & 1) != 0; }), 0);
+  munmap(map, kBytes);
+  close(fd);
+}
+
+// Offsets, lengths and memory that a direct read would refuse.
+TEST_F(CopyTest, ASourceIsReadIntoAnyMemory) {
+  const std::string content = RandomBytes(100'001, 1);
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<CopySource> source,
+                              HostSource::Open(MakeSource(content)));
+  alignas(4096) static std::array<std::byte, 200'000> memory;
+  for (const size_t shift : {0, 1, 512, 4096}) {
+    for (const int64_t offset : {0, 1, 4096, 5000, 98'304}) {
+      const auto into =
+          std::span(memory).subspan(shift, content.size() - static_cast<size_t>(offset));
+      const Piece piece{offset, into};
+      ASSERT_THAT(source->Read(std::span(&piece, 1)), IsOk());
+      const absl::string_view read(reinterpret_cast<const char*>(into.data()), into.size());
+      EXPECT_TRUE(read == absl::string_view(content).substr(static_cast<size_t>(offset)))
+          << shift << " " << offset;
+    }
+  }
+}
+
 TEST_F(CopyTest, ProgressEndsAtTheTotalWithHolesApart) {
   const std::string source = MakeSource(RandomBytes(5'000'000, 1));
   ASSERT_EQ(truncate(source.c_str(), 100'000'000), 0);
@@ -150,7 +199,7 @@ TEST_F(CopyTest, ProgressEndsAtTheTotalWithHolesApart) {
   ASSERT_THAT(CopyOf(source,
                      [&](JobContext*, const v1::Progress& progress) {
                        EXPECT_EQ(progress.bytes_total(), 100'000'000);
-                       // Lines of two threads may pass each other; the last one is the largest.
+                       // Lines of several threads may pass each other; the last one is the largest.
                        before = std::max(before, progress.bytes_done());
                        if (progress.bytes_done() == before) last = progress;
                      }),
@@ -176,8 +225,8 @@ TEST_F(CopyTest, CancelInTheMiddleStopsAndLeavesNothing) {
                        if (progress.bytes_done() >= 8 << 20) context->Cancel();
                      }),
               AllOf(StatusIs(absl::StatusCode::kCancelled), HasReason("CANCELLED")));
-  // What the two threads had in their hands: no more than the MiB they were writing.
-  EXPECT_LE(done, (8 << 20) + 3 * (1 << 20));
+  // What the four threads had in their hands: no more than the MiB they were writing.
+  EXPECT_LE(done, (8 << 20) + 5 * (1 << 20));
   ExpectNothingLeft();
 }
 
@@ -296,6 +345,47 @@ TEST_F(CopyTest, AQemuThatStartsToWriteMeanwhileIsSeen) {
                      }),
               HasReason("SOURCE_BUSY"));
   close(qemu);
+}
+
+// A device has no holes to ask for, and no size in its inode. Seen red: with st_size.
+TEST_F(CopyTest, ABlockDeviceIsCopiedWithoutItsZeros) {
+  std::string content(40 << 20, '\0');
+  content.replace(5 << 20, 3 << 20, RandomBytes(3 << 20, 5));
+  content.replace((40 << 20) - 512, 512, RandomBytes(512, 6));
+  const std::string file = MakeSource(content);
+  const test::LoopDevice device(file);
+  ASSERT_NE(device.path(), "") << "needs root and a loop device";
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const v1::CopyResult result, CopyOf(device.path()));
+  ExpectSame(file, result);
+  EXPECT_LE(result.data_bytes(), (3 << 20) + 3 * (64 << 10));
+  EXPECT_LE(StatOf(Incoming("disk-vda.raw")).st_blocks * 512, (3 << 20) + (256 << 10));
+}
+
+// Its node may be made anew, as udev does; another device under its name is a change.
+TEST_F(CopyTest, ADeviceIsWhatItIsNotTheNodeThatNamesIt) {
+  const std::string file = MakeSource(RandomBytes(20 << 20, 1));
+  const test::LoopDevice device(file);
+  ASSERT_NE(device.path(), "") << "needs root and a loop device";
+  const dev_t number = StatOf(device.path()).st_rdev;
+  const std::string node = host_.path("node");
+  const auto copy_while = [&](const std::function<void()>& change) {
+    std::filesystem::remove(node);
+    EXPECT_EQ(mknod(node.c_str(), S_IFBLK | 0600, number), 0);
+    std::atomic<bool> changed = false;
+    return CopyOf(node, [&](JobContext*, const v1::Progress& progress) {
+      if (progress.bytes_done() > 0 && !changed.exchange(true)) change();
+    });
+  };
+  EXPECT_THAT(copy_while([&] {
+                std::filesystem::remove(node);
+                EXPECT_EQ(mknod(node.c_str(), S_IFBLK | 0600, number), 0);
+              }),
+              IsOk());
+  EXPECT_THAT(copy_while([&] {
+                std::filesystem::remove(node);
+                EXPECT_EQ(mknod(node.c_str(), S_IFBLK | 0600, number + 1), 0);
+              }),
+              HasReason("SOURCE_CHANGED"));
 }
 
 TEST_F(CopyTest, OnlyFilesAndBlockDevicesAreSources) {

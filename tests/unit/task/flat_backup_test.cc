@@ -1,0 +1,279 @@
+// A VM whose disk is a chain, served by the real qemu-nbd; hypervisor and worker are the tests'
+// own.
+#include "common/error.h"
+#include "common/process/process.h"
+#include "common/uuid.h"
+#include "executor/hypervisor/sim/sim_hypervisor.h"
+#include "executor/hypervisor/sim/sim_setup.h"
+#include "executor/task/task_manager.h"
+#include "tests/support/qemu_images.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+#include "tests/unit/task/fake_worker.h"
+#include "tests/unit/task/scripted_hypervisor.h"
+
+#include "absl/strings/str_cat.h"
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace vmkeep::executor {
+namespace {
+
+using ::testing::_;
+using ::testing::ElementsAre;
+using ::testing::NiceMock;
+using ::vmkeep::test::IsOk;
+using ::vmkeep::test::IsOkAndHolds;
+
+// The process that listens on a unix socket.
+pid_t ListenerOf(const std::string& socket_path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  socket_path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  EXPECT_EQ(connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  ucred peer{};
+  socklen_t bytes = sizeof(peer);
+  EXPECT_EQ(getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes), 0);
+  close(fd);
+  return peer.pid;
+}
+
+class FlatBackupTest : public ::testing::Test {
+ protected:
+  FlatBackupTest() : sim_(folder_.path("vms")) {
+    std::filesystem::create_directory(folder_.path("vms"));
+    std::filesystem::create_directory(folder_.path("state"));
+    EXPECT_THAT(CreateSimVm(folder_.path("vms"), {"web-1", 1, 1 << 20}), IsOk());
+    // The VM's own image, in its place, on a golden one.
+    source_ = folder_.path(absl::StrCat("vms/", SimVmUuid("web-1"), "/vda.raw"));
+    gold_ = folder_.path("gold, one.qcow2");
+    vmkeep::test::RunQemu({"qemu-img", "create", "-q", "-f", "qcow2", gold_, "8M"});
+    vmkeep::test::CreateOn(gold_, "qcow2", source_);
+    hypervisor_.DelegateTo(sim_);
+    ON_CALL(hypervisor_, Describe).WillByDefault([this](absl::string_view uuid) {
+      absl::StatusOr<VmDescription> vm = sim_.Describe(uuid);
+      if (!vm.ok()) return vm;
+      vm->disks[0].format = "qcow2";
+      vm->disks[0].virtual_bytes = 8 << 20;
+      vm->disks[0].backing = {{gold_, "qcow2", ""}};
+      return vm;
+    });
+    ON_CALL(hypervisor_, StartMerge).WillByDefault([this](const OverlayDisk& disk) {
+      ++merges_;
+      if (Locked()) ++merges_kept_out_;
+      return sim_.StartMerge(disk);
+    });
+    options_.repositories = {{1, "/not/touched/here"}};
+    options_.overlay_reserve_bytes = 1 << 20;
+    options_.flat_view_dir = folder_.path("state/flat");
+    Restart();
+  }
+
+  // As after a crash: what is in memory is gone.
+  void Restart() {
+    tasks_ = nullptr;
+    events_ = nullptr;
+    journal_ = nullptr;
+    auto opened = Journal::Open(folder_.path("state"), RealClock());
+    ASSERT_THAT(opened, IsOk());
+    journal_ = *std::move(opened);
+    env_ = std::make_unique<Environment>(
+        Environment{hypervisor_, worker_, *journal_, RealClock(), options_,
+                    [this](const std::string&) { return absl::StatusOr<int64_t>(free_.load()); }});
+    events_ = std::make_unique<EventLog>(*journal_, RealClock());
+    tasks_ = std::make_unique<TaskManager>(*env_, *events_, [] {});
+  }
+
+  TaskId Start() {
+    TaskRecord record;
+    record.task = {NewUuid7(RealClock().Now()), 1};
+    record.kind = TaskKind::kBackup;
+    record.backup_id = NewUuid7(RealClock().Now());
+    record.vm_uuid = SimVmUuid("web-1");
+    record.slot = 1;
+    record.repository_id = "0190a5b0-0000-4000-8000-00000000000e";
+    record.backup.set_backup_id(record.backup_id);
+    record.backup.set_vm_uuid(record.vm_uuid);
+    record.backup.set_repository(record.slot);
+    record.backup.set_repository_id(record.repository_id);
+    record.accept_time = RealClock().Now();
+    EXPECT_THAT(tasks_->Start(record), IsOkAndHolds(false));
+    return record.task;
+  }
+
+  // A task whose worker copies until it is stopped.
+  TaskId StartedToCopy() {
+    worker_.on_copy = [this](const std::stop_token& stop) -> absl::Status {
+      copying_ = true;
+      Eventually([&] { return stop.stop_requested(); });
+      return MakeError(absl::StatusCode::kCancelled, "CANCELLED", "cancelled");
+    };
+    const TaskId task = Start();
+    EXPECT_TRUE(Eventually([this] { return copying_.load(); }));
+    return task;
+  }
+
+  v1::TaskEnded End(const TaskId& task) {
+    v1::TaskEnded ended;
+    EXPECT_TRUE(Eventually([&] {
+      const auto events = journal_->EventsAfter(0, 1000);
+      if (!events.ok()) return false;
+      for (const v1::Event& event : *events) {
+        if (event.has_ended() && event.task().task_id() == task.id) ended = event.ended();
+      }
+      return ended.outcome() != v1::TaskEnded::OUTCOME_UNSPECIFIED;
+    }));
+    return ended;
+  }
+
+  static bool Eventually(const std::function<bool()>& holds) {
+    for (int i = 0; i < 2000 && !holds(); ++i) RealClock().WaitFor(absl::Milliseconds(10), {});
+    return holds();
+  }
+
+  // Whether some process holds one of QEMU's locks on the VM's image: then a merge fails.
+  bool Locked() const {
+    const int fd = open(source_.c_str(), O_RDONLY | O_CLOEXEC);
+    struct flock lock{};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = 100;
+    lock.l_len = 200;
+    EXPECT_EQ(fcntl(fd, F_OFD_GETLK, &lock), 0);
+    close(fd);
+    return lock.l_type != F_UNLCK;
+  }
+
+  // The merge came, and nothing kept it out.
+  void ExpectMergedFreely() {
+    EXPECT_EQ(merges_, 1);
+    EXPECT_EQ(merges_kept_out_, 0);
+    EXPECT_FALSE(Locked());
+  }
+
+  vmkeep::test::TempDir folder_;
+  std::string source_;
+  std::string gold_;
+  SimHypervisor sim_;
+  NiceMock<test::BreakableHypervisor> hypervisor_;
+  std::atomic<int> merges_ = 0;
+  std::atomic<int> merges_kept_out_ = 0;
+  std::atomic<bool> copying_ = false;
+  test::FakeWorker worker_;
+  std::atomic<int64_t> free_ = int64_t{1} << 40;
+  TaskOptions options_;
+  std::unique_ptr<Journal> journal_;
+  std::unique_ptr<Environment> env_;
+  std::unique_ptr<EventLog> events_;
+  std::unique_ptr<TaskManager> tasks_;
+};
+
+// Seen red: with the view kept until the end of the task.
+TEST_F(FlatBackupTest, TheWorkerGetsAViewAndTheManifestTellsTheChain) {
+  bool locked = false;
+  worker::v1::Copy copy;
+  worker::v1::Publish publish;
+  worker_.on_request = [&](const worker::v1::Request& request) {
+    if (request.has_copy()) copy = request.copy();
+    if (request.has_copy()) locked = Locked();
+    if (request.has_publish()) publish = request.publish();
+  };
+  std::vector<Hypervisor::RestoreFile> files;
+  ON_CALL(hypervisor_, RestoreXml)
+      .WillByDefault([&](const VmDescription& vm, const std::vector<Hypervisor::RestoreFile>& to) {
+        files = to;
+        return sim_.RestoreXml(vm, to);
+      });
+  EXPECT_EQ(End(Start()).outcome(), v1::TaskEnded::DONE);
+  EXPECT_TRUE(locked) << "without its lock the test would prove nothing";
+  ExpectMergedFreely();
+  EXPECT_EQ(copy.source(), source_);
+  EXPECT_EQ(copy.format(), "raw");
+  EXPECT_EQ(copy.file(), "disk-vda.raw");
+  EXPECT_EQ(copy.flat().export_name(), "vda");
+  EXPECT_TRUE(copy.flat().socket().starts_with(options_.flat_view_dir + "/"));
+  EXPECT_THAT(copy.flat().files(), ElementsAre(source_, gold_));
+  ASSERT_EQ(publish.manifest().disks_size(), 1);
+  const manifest::v1::Disk& disk = publish.manifest().disks(0);
+  EXPECT_EQ(disk.file(), "disk-vda.raw");
+  EXPECT_EQ(disk.format(), "raw");
+  EXPECT_EQ(disk.source().path(), source_);
+  EXPECT_EQ(disk.source().format(), "qcow2");
+  EXPECT_THAT(disk.source().chain(), ElementsAre(gold_));
+  EXPECT_EQ(disk.source().data_file(), "");
+  ASSERT_EQ(files.size(), 1u);
+  EXPECT_EQ(files[0].file, "disk-vda.raw");
+  EXPECT_EQ(files[0].format, "raw");
+}
+
+TEST_F(FlatBackupTest, ACopyThatFailsLeavesNoServerBehind) {
+  worker_.on_copy = [](const std::stop_token&) { return absl::DataLossError("a bad sector"); };
+  EXPECT_EQ(End(Start()).failure().phase(), "COPYING");
+  ExpectMergedFreely();
+}
+
+TEST_F(FlatBackupTest, ACopyThatIsCancelledLeavesNoServerBehind) {
+  const TaskId task = StartedToCopy();
+  EXPECT_THAT(tasks_->Cancel(task), IsOkAndHolds(true));
+  EXPECT_EQ(End(task).outcome(), v1::TaskEnded::CANCELLED);
+  ExpectMergedFreely();
+}
+
+TEST_F(FlatBackupTest, ACopyThatIsGivenUpLeavesNoServerBehind) {
+  const TaskId task = StartedToCopy();
+  free_ = 1;  // no room for the overlay any more
+  EXPECT_EQ(End(task).failure().reason(), "OVERLAY_SPACE");
+  ExpectMergedFreely();
+}
+
+// What the worker sees is an end of its connection; the task knows what ended. Seen red: without
+// Check().
+TEST_F(FlatBackupTest, AServerThatIsKilledIsTheCauseThatIsTold) {
+  worker_.on_request = [](const worker::v1::Request& request) {
+    if (!request.has_copy()) return;
+    const pid_t server = ListenerOf(request.copy().flat().socket());
+    const absl::StatusOr<uint64_t> start_time = process::StartTime(server);
+    ASSERT_THAT(start_time, IsOk());
+    EXPECT_TRUE(process::KillAndWait({server, *start_time}, absl::Seconds(20)));
+  };
+  worker_.on_copy = [](const std::stop_token&) {
+    return MakeError(absl::StatusCode::kUnavailable, "SOURCE_VIEW_LOST", "gone");
+  };
+  const v1::TaskEnded ended = End(Start());
+  EXPECT_EQ(ended.failure().reason(), "FLAT_VIEW_ENDED");
+  EXPECT_TRUE(ended.failure().retryable());
+  ExpectMergedFreely();
+}
+
+// Killed, the executor cannot end its server, which goes on holding its locks. Seen red: without
+// EndLeftoverViews() in Recover().
+TEST_F(FlatBackupTest, AServerOfAnEarlierLifeIsEndedBeforeTheMerge) {
+  const TaskId task = StartedToCopy();
+  Restart();  // abandons the task in its copy
+  ASSERT_EQ(merges_, 0);
+  const std::string socket = options_.flat_view_dir + "/1.sock";
+  VMKEEP_ASSERT_OK_AND_ASSIGN(
+      const auto leftover,
+      process::Spawn({.argv = {"qemu-nbd", "--read-only", "--persistent", "--socket=" + socket,
+                               "-f", "qcow2", source_}}));
+  ASSERT_TRUE(Eventually([this] { return Locked(); }));
+  ASSERT_THAT(tasks_->Recover(), IsOk());
+  EXPECT_EQ(End(task).failure().reason(), "EXECUTOR_RESTARTED");
+  ExpectMergedFreely();
+  EXPECT_FALSE(process::IsRunning(leftover->id()));
+}
+
+}  // namespace
+}  // namespace vmkeep::executor
