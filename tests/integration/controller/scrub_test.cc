@@ -68,7 +68,10 @@ TEST_F(ScrubTest, BuildingWhoseEndComesFirstIsScrubbedAfterIt) {
 TEST_F(ScrubTest, BuildingThatWasNeverAccepted) {
   kvm().RefuseStarts(1000, absl::UnavailableError("the journal's disk is full"));
   VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup created, Create("web-1", "nightly"));
-  EXPECT_THAT(AwaitCondition(created.id(), "HOST_UNREACHABLE"), InState(pb::Backup::BUILDING));
+  // Both: what a watch tells first is the record as it was read, with the conditions of now.
+  Await(created.id(), [](const pb::Backup& backup) {
+    return backup.state() == pb::Backup::BUILDING && HasCondition(backup, "HOST_UNREACHABLE");
+  });
   EXPECT_THAT(Scrub(created.id()), IsOk());
   AwaitTrue([&] { return Get(created.id())->epoch() >= 2; },
             "the cancelled try ended, a scrub began");
