@@ -30,11 +30,12 @@ def _round(value, digits):
 
 
 def show(rows, about):
-    print(f"{'id':6}{'case':44}{'metric':34}{'ours':>9}{'rival':>9}{'ratio':>7}  {'goal':10}{'held':6}rival")
+    width = max(len(line["case"]) for line in rows) + 2 if rows else 6
+    print(f"{'id':6}{'case':{width}}{'metric':34}{'ours':>9}{'rival':>9}{'ratio':>7}  {'goal':10}{'held':6}rival")
     for line in rows:
         number = lambda key: "-" if line[key] is None else f"{line[key]:.2f}"
         held = {None: "-", True: "yes", False: "NO"}[line["held"]]
-        print(f"{line['id']:6}{line['case']:44}{line['metric']:34}{number('ours'):>9}{number('rival_value'):>9}{number('ratio'):>7}  "
+        print(f"{line['id']:6}{line['case']:{width}}{line['metric']:34}{number('ours'):>9}{number('rival_value'):>9}{number('ratio'):>7}  "
               f"{line['goal'] or '-':10}{held:6}{line['rival'] or '-'}")
     print("  ".join(f"{key}={value}" for key, value in about.items()))
 
