@@ -115,7 +115,7 @@ void Scheduler::StepHere() {
     events.emplace_back(std::move(changed));
     live_.SetVmConditions(OverlayConditions(inventory_.ListVmsOnOverlay()));
   }
-  for (const SchedulerCommand& command : core_.Step(clock_.Monotonic(), std::move(events))) {
+  for (const SchedulerCommand& command : core_.Step(clock_.Monotonic(), events)) {
     std::visit([this](const auto& c) { Run(c); }, command);
   }
 }
