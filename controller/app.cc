@@ -74,8 +74,8 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(const Options& options, Parts pa
   SqliteBackupStore& sqlite = *store;
   std::unique_ptr<App> app(new App(options, std::move(parts), std::move(store)));
   sqlite.SetCommitMeter([app = app.get()](bool ok, size_t mutations, absl::Duration took) {
-    app->metrics_.Observe(family::StoreCommitSeconds(), {{"result", ok ? "ok" : "failed"}}, took);
-    app->metrics_.Observe(family::StoreCommitMutations(), {}, static_cast<double>(mutations));
+    app->metrics_.Observe(family::kStoreCommitSeconds, {{"result", ok ? "ok" : "failed"}}, took);
+    app->metrics_.Observe(family::kStoreCommitMutations, {}, static_cast<double>(mutations));
   });
   VMKEEP_RETURN_IF_ERROR(app->TakeUp());
   VMKEEP_RETURN_IF_ERROR(app->ServeMetrics());

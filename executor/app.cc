@@ -83,7 +83,7 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(const Options& options) {
                           Journal::Open(options.state_dir, RealClock()));
   auto metrics = std::make_unique<metrics::Registry>();
   journal->SetWriteMeter([&metrics = *metrics](bool ok, absl::Duration took) {
-    metrics.Observe(family::JournalWriteSeconds(), {{"result", ok ? "ok" : "failed"}}, took);
+    metrics.Observe(family::kJournalWriteSeconds, {{"result", ok ? "ok" : "failed"}}, took);
   });
   VMKEEP_ASSIGN_OR_RETURN(std::unique_ptr<Hypervisor> hypervisor,
                           OpenHypervisor(options, *metrics));

@@ -32,14 +32,11 @@ constexpr Family kInProgress = {
     "vmkeep_grpc_calls_in_progress",
     "Calls under way, by method; those of WatchBackups are the watchers."};
 
-const HistogramFamily& CallSeconds() {
-  static const auto* family =
-      new HistogramFamily{"vmkeep_grpc_call_seconds",
-                          "Time from a call's arrival to its answer, by method and gRPC code; "
-                          "streams are left out.",
-                          ShortSeconds()};
-  return *family;
-}
+constexpr HistogramFamily kCallSeconds = {
+    "vmkeep_grpc_call_seconds",
+    "Time from a call's arrival to its answer, by method and gRPC code; "
+    "streams are left out.",
+    kShortSeconds};
 
 // "/vmkeep.v1.BackupService/GetBackup" as it is when this binary knows the method.
 std::string MethodLabel(absl::string_view path) {
@@ -67,7 +64,7 @@ class Calls {
     const Labels labels = {{"method", method},
                            {"code", absl::StatusCodeToString(static_cast<absl::StatusCode>(code))}};
     registry_.Count(kCalls, labels);
-    if (took) registry_.Observe(CallSeconds(), labels, *took);
+    if (took) registry_.Observe(kCallSeconds, labels, *took);
   }
   void Collect(Gauges& gauges) {
     MutexLock lock(&mu_);

@@ -59,8 +59,8 @@ absl::StatusOr<Address> ParseAddress(absl::string_view text) {
   return address;
 }
 
-void Answer(const std::string& text, httplib::Response& response) {
-  const auto body = std::make_shared<const std::string>(text);
+void Answer(std::string text, httplib::Response& response) {
+  const auto body = std::make_shared<const std::string>(std::move(text));
   response.set_content_provider(body->size(), "text/plain; version=0.0.4; charset=utf-8",
                                 [body](size_t offset, size_t length, httplib::DataSink& sink) {
                                   return sink.write(body->data() + offset,

@@ -8,18 +8,39 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
-#include <iterator>
+#include <functional>
 #include <utility>
+#include <vector>
 
 namespace vmkeep::metrics {
 
-std::vector<double> ShortSeconds() {
-  return {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
+namespace {
+
+// A family and what was counted of it so far. prometheus-cpp's own look-up makes a metric at each
+// call, and throws it away when it is there already.
+template <typename Metric>
+struct Counted {
+  prometheus::Family<Metric>* family = nullptr;
+  std::map<Labels, Metric*> metrics;
+};
+
+template <typename Metric>
+using CountedByName = std::map<std::string, Counted<Metric>, std::less<>>;
+
+// `make_family` and `add` make what is not there yet.
+template <typename Metric, typename MakeFamily, typename Add>
+Metric& Find(CountedByName<Metric>& all, const char* name, const Labels& labels,
+             const MakeFamily& make_family, const Add& add) {
+  auto counted = all.find(name);
+  if (counted == all.end()) counted = all.insert({name, {&make_family(), {}}}).first;
+  auto metric = counted->second.metrics.find(labels);
+  if (metric == counted->second.metrics.end()) {
+    metric = counted->second.metrics.insert({labels, &add(*counted->second.family)}).first;
+  }
+  return *metric->second;
 }
 
-std::vector<double> LongSeconds() {
-  return {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600};
-}
+}  // namespace
 
 struct Gauges::Impl {
   std::map<std::string, prometheus::MetricFamily> families;
@@ -48,8 +69,8 @@ void Gauges::SetCounter(const Family& family, const Labels& labels, double value
 struct Registry::Impl {
   prometheus::Registry counted;
   Mutex mu;
-  std::map<std::string, prometheus::Family<prometheus::Counter>*> counters ABSL_GUARDED_BY(mu);
-  std::map<std::string, prometheus::Family<prometheus::Histogram>*> histograms ABSL_GUARDED_BY(mu);
+  CountedByName<prometheus::Counter> counters ABSL_GUARDED_BY(mu);
+  CountedByName<prometheus::Histogram> histograms ABSL_GUARDED_BY(mu);
   // One scrape at a time; held while sources are asked.
   Mutex scrape_mu;
   std::vector<std::function<void(Gauges&)>> sources ABSL_GUARDED_BY(scrape_mu);
@@ -59,33 +80,27 @@ Registry::Registry() : impl_(std::make_unique<Impl>()) {}
 Registry::~Registry() = default;
 
 void Registry::Count(const Family& family, const Labels& labels, double by) {
-  prometheus::Family<prometheus::Counter>* counter = nullptr;
-  {
-    MutexLock lock(&impl_->mu);
-    auto& known = impl_->counters[family.name];
-    if (known == nullptr) {
-      known =
-          &prometheus::BuildCounter().Name(family.name).Help(family.help).Register(impl_->counted);
-    }
-    counter = known;
-  }
-  counter->Add(labels).Increment(by);
+  const auto make = [&]() -> auto& {
+    return prometheus::BuildCounter().Name(family.name).Help(family.help).Register(impl_->counted);
+  };
+  const auto add = [&](auto& to) -> auto& { return to.Add(labels); };
+  MutexLock lock(&impl_->mu);
+  Find(impl_->counters, family.name, labels, make, add).Increment(by);
 }
 
 void Registry::Observe(const HistogramFamily& family, const Labels& labels, double value) {
-  prometheus::Family<prometheus::Histogram>* histogram = nullptr;
-  {
-    MutexLock lock(&impl_->mu);
-    auto& known = impl_->histograms[family.name];
-    if (known == nullptr) {
-      known = &prometheus::BuildHistogram()
-                   .Name(family.name)
-                   .Help(family.help)
-                   .Register(impl_->counted);
-    }
-    histogram = known;
-  }
-  histogram->Add(labels, prometheus::Histogram::BucketBoundaries(family.buckets)).Observe(value);
+  const auto make = [&]() -> auto& {
+    return prometheus::BuildHistogram()
+        .Name(family.name)
+        .Help(family.help)
+        .Register(impl_->counted);
+  };
+  const auto add = [&](auto& to) -> auto& {
+    return to.Add(labels, prometheus::Histogram::BucketBoundaries(family.buckets.begin(),
+                                                                  family.buckets.end()));
+  };
+  MutexLock lock(&impl_->mu);
+  Find(impl_->histograms, family.name, labels, make, add).Observe(value);
 }
 
 void Registry::Observe(const HistogramFamily& family, const Labels& labels, absl::Duration value) {

@@ -6,8 +6,8 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
-#include <vector>
 
 // What a daemon counts, as Prometheus reads it. Made in the composition root and given to who
 // counts; prometheus-cpp stays behind it.
@@ -24,13 +24,15 @@ struct Family {
 struct HistogramFamily {
   const char* name;
   const char* help;
-  std::vector<double> buckets;
+  std::span<const double> buckets;
 };
 
 // From calls of a millisecond to waits of ten seconds.
-std::vector<double> ShortSeconds();
+inline constexpr double kShortSeconds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
+                                           0.25,  0.5,    1,     2.5,  5,     10};
 // From a tenth of a second to a day: copies and merges.
-std::vector<double> LongSeconds();
+inline constexpr double kLongSeconds[] = {0.1, 0.25, 0.5, 1,   2.5,  5,        10,
+                                          30,  60,   300, 900, 3600, 4 * 3600, 24 * 3600};
 
 class Registry;
 

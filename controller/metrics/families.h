@@ -50,19 +50,13 @@ inline constexpr Family kRepositoryHealth = {
 inline constexpr Family kRepositoryProbeAge = {"vmkeep_repository_probe_age_seconds",
                                                "Time since the host last probed a repository."};
 
-inline const HistogramFamily& StoreCommitSeconds() {
-  static const auto* family = new HistogramFamily{
-      "vmkeep_store_commit_seconds", "Time of one commit of the store, fsync included, by result.",
-      metrics::ShortSeconds()};
-  return *family;
-}
-inline const HistogramFamily& StoreCommitMutations() {
-  static const auto* family =
-      new HistogramFamily{"vmkeep_store_commit_mutations",
-                          "Mutations that shared one commit: what the group commit saves.",
-                          {1, 2, 4, 8, 16, 32, 64, 128, 256}};
-  return *family;
-}
+inline constexpr HistogramFamily kStoreCommitSeconds = {
+    "vmkeep_store_commit_seconds", "Time of one commit of the store, fsync included, by result.",
+    metrics::kShortSeconds};
+inline constexpr double kGroupSizes[] = {1, 2, 4, 8, 16, 32, 64, 128, 256};
+inline constexpr HistogramFamily kStoreCommitMutations = {
+    "vmkeep_store_commit_mutations",
+    "Mutations that shared one commit: what the group commit saves.", kGroupSizes};
 
 }  // namespace vmkeep::controller::family
 

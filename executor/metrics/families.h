@@ -43,34 +43,23 @@ inline constexpr Family kHypervisorConnections = {
     "vmkeep_executor_hypervisor_connections_total",
     "Connections opened to libvirt: one for the start, each more is a reconnect."};
 
-inline const HistogramFamily& WorkerJobSeconds() {
-  static const auto* family = new HistogramFamily{
-      "vmkeep_executor_worker_job_seconds",
-      "Time of a worker's job, by job (probe, copy, publish, ...) and result: ok, or the reason.",
-      metrics::LongSeconds()};
-  return *family;
-}
-inline const HistogramFamily& SnapshotSeconds() {
-  static const auto* family = new HistogramFamily{
-      "vmkeep_executor_snapshot_seconds",
-      "Time of a snapshot of all disks of a VM, by result. The freeze and the thaw lie inside: "
-      "with consistency FILESYSTEM or APPLICATION no guest was frozen for longer.",
-      {0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60}};
-  return *family;
-}
-inline const HistogramFamily& MergeSeconds() {
-  static const auto* family = new HistogramFamily{
-      "vmkeep_executor_merge_seconds",
-      "Time from the start of a disk's merge until the disk was off its overlay.",
-      metrics::LongSeconds()};
-  return *family;
-}
-inline const HistogramFamily& JournalWriteSeconds() {
-  static const auto* family = new HistogramFamily{
-      "vmkeep_executor_journal_write_seconds",
-      "Time of one write of the journal, fsync included, by result.", metrics::ShortSeconds()};
-  return *family;
-}
+inline constexpr HistogramFamily kWorkerJobSeconds = {
+    "vmkeep_executor_worker_job_seconds",
+    "Time of a worker's job, by job (probe, copy, publish, ...) and result: ok, or the reason.",
+    metrics::kLongSeconds};
+inline constexpr double kFreezeSeconds[] = {0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60};
+inline constexpr HistogramFamily kSnapshotSeconds = {
+    "vmkeep_executor_snapshot_seconds",
+    "Time of a snapshot of all disks of a VM, by result. The freeze and the thaw lie inside: "
+    "with consistency FILESYSTEM or APPLICATION no guest was frozen for longer.",
+    kFreezeSeconds};
+inline constexpr HistogramFamily kMergeSeconds = {
+    "vmkeep_executor_merge_seconds",
+    "Time from the start of a disk's merge until the disk was off its overlay.",
+    metrics::kLongSeconds};
+inline constexpr HistogramFamily kJournalWriteSeconds = {
+    "vmkeep_executor_journal_write_seconds",
+    "Time of one write of the journal, fsync included, by result.", metrics::kShortSeconds};
 
 }  // namespace vmkeep::executor::family
 

@@ -55,7 +55,7 @@ absl::StatusOr<std::vector<VmSummary>> MeasuredHypervisor::ListVms() {
 absl::StatusOr<SnapshotResult> MeasuredHypervisor::Snapshot(const SnapshotPlan& plan) {
   const absl::Duration began = clock_.Monotonic();
   absl::StatusOr<SnapshotResult> result = hypervisor_->Snapshot(plan);
-  registry_.Observe(family::SnapshotSeconds(),
+  registry_.Observe(family::kSnapshotSeconds,
                     {{"result", result.ok() ? "ok" : "failed"},
                      {"consistency", result.ok() ? ConsistencyName(result->consistency) : ""}},
                     clock_.Monotonic() - began);
@@ -94,7 +94,7 @@ void MeasuredHypervisor::MergeEnds(const OverlayDisk& disk) {
     took = clock_.Monotonic() - began->second;
     merging_.erase(began);
   }
-  registry_.Observe(family::MergeSeconds(), {}, took);
+  registry_.Observe(family::kMergeSeconds, {}, took);
 }
 
 }  // namespace vmkeep::executor

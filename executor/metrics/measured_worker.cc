@@ -75,7 +75,7 @@ absl::StatusOr<Result> MeasuredWorker::Run(const Request& request, absl::Duratio
   End(job, process);
   if (result.ok() && request.has_copy()) count(result->copy().file_bytes());
   const std::string outcome = ResultName(result.status());
-  registry_.Observe(family::WorkerJobSeconds(), {{"job", job}, {"result", outcome}}, took);
+  registry_.Observe(family::kWorkerJobSeconds, {{"job", job}, {"result", outcome}}, took);
   Log(quiet, "worker_ended",
       {{"job", job},
        {"pid", process.pid},

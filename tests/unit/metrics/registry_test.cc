@@ -11,7 +11,8 @@ using ::testing::Not;
 
 constexpr Family kThings = {"vmkeep_things_total", "Things, by kind."};
 constexpr Family kRoom = {"vmkeep_room_bytes", "Room."};
-const HistogramFamily kWaits = {"vmkeep_wait_seconds", "Waits.", {0.5, 2}};
+constexpr double kBounds[] = {0.5, 2};
+constexpr HistogramFamily kWaits = {"vmkeep_wait_seconds", "Waits.", kBounds};
 
 TEST(RegistryTest, CountsAreAddedUpByLabels) {
   Registry registry;
