@@ -45,7 +45,7 @@ BufferedWatcher::BufferedWatcher(const WatchHub::Request& request, const WatchLi
 
 void BufferedWatcher::Expect(const BackupRecord& record) {
   MutexLock lock(&mu_);
-  if (resumed_ && until_settled_ && interest_.MayConcern(record)) interest_.Tell(record);
+  if (interest_.MayConcern(record)) interest_.Tell(record);
 }
 
 std::optional<Watcher::Item> BufferedWatcher::Next() {

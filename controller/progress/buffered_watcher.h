@@ -33,9 +33,10 @@ class BufferedWatcher final : public Watcher {
                                                const WatchLimits& limits, const LiveState& live,
                                                int64_t published, Read read,
                                                std::function<void()> on_ready);
-  // An unfinished backup of the moment when it was made; before Start(). A resumed watch that waits
-  // until all is settled was told of it before, and waits for it though it may hear nothing of it
-  // for now.
+  // A resumed watch that waits until all is settled was told of unfinished backups before, and
+  // waits for them though it may hear nothing of them for now.
+  bool waits_for_earlier() const { return resumed_ && until_settled_; }
+  // One of those: unfinished at the moment when the watch was made. Before Start().
   void Expect(const BackupRecord& record) ABSL_LOCKS_EXCLUDED(mu_);
   void Start() { RequestRows(); }
 

@@ -35,7 +35,9 @@ class Fan {
   std::shared_ptr<BufferedWatcher> Add(Make make) ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(&mu_);
     std::shared_ptr<BufferedWatcher> watcher = make(published_);
-    for (const auto& [id, record] : open_) watcher->Expect(*record);
+    if (watcher->waits_for_earlier()) {
+      for (const auto& [id, record] : open_) watcher->Expect(*record);
+    }
     watchers_.push_back(watcher);
     if (closed_) watcher->End(std::nullopt);
     return watcher;
