@@ -7,7 +7,6 @@
 #include "controller/service/vm_checks.h"
 
 #include <memory>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -23,7 +22,7 @@ struct Request {
 };
 
 BackupRecord NewRecord(const Caller& caller, const CreateInput& input, const ResolvedVm& resolved,
-                       const std::optional<HostView>& host, absl::Time now) {
+                       const Inventory& inventory, absl::Time now) {
   const VmRecord& vm = resolved.vm;
   BackupRecord record;
   record.project = caller.project;
@@ -33,9 +32,7 @@ BackupRecord NewRecord(const Caller& caller, const CreateInput& input, const Res
   record.labels = input.labels;
   record.quiesce = input.quiesce;
   record.requested_repository = input.repository;
-  record.host_id = vm.host_id;
-  if (host) record.hypervisor = host->record.hypervisor;
-  if (host) record.simulated = host->record.simulated;
+  SetHost(inventory, vm.host_id, record);
   record.create_time = now;
   record.update_time = now;
   record.created_by = caller.principal;
@@ -85,8 +82,7 @@ void CreateBackup(BackupStore& store, const Inventory& inventory, Clock& clock,
       Request{caller, input, inventory.ResolveVm(caller.project, input.vm), {}});
   if (request->vm.ok()) {
     const absl::Time now = clock.Now();
-    request->record =
-        NewRecord(caller, input, *request->vm, inventory.GetHost(request->vm->vm.host_id), now);
+    request->record = NewRecord(caller, input, *request->vm, inventory, now);
     auto name = ExpandName(input.name, now);
     if (!name.ok()) return done(name.status());
     request->record.name = *std::move(name);

@@ -26,11 +26,7 @@ absl::StatusOr<BackupRecord> Retried(StoreView& view, const Inventory& inventory
   VMKEEP_ASSIGN_OR_RETURN(next.reserved_bytes, EstimateBytes(view, record.project, record.vm_uuid));
   if (record.files_may_exist && record.host_id != vm.vm.host_id)
     return error::FilesOnOtherHost(record, vm.vm.host_id);
-  next.host_id = vm.vm.host_id;
-  if (const auto host = inventory.GetHost(next.host_id)) {
-    next.hypervisor = host->record.hypervisor;
-    next.simulated = host->record.simulated;
-  }
+  SetHost(inventory, vm.vm.host_id, next);
   return next;
 }
 

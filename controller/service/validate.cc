@@ -8,9 +8,12 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 
+#include <algorithm>
 #include <set>
+#include <vector>
 
 namespace vmkeep::controller {
 namespace {
@@ -27,43 +30,40 @@ std::string DigestOfWhatIsAsked(const pb::CreateBackupRequest& request) {
   return DigestOf(asked);
 }
 
-// The fields that an update names: those of the mask, else those that are present.
-std::set<std::string> FieldsToChange(const pb::UpdateBackupRequest& request, Violations& found) {
+// The fields that the mask names; others than the `accepted` ones cannot be changed.
+std::set<std::string> FieldsOf(const google::protobuf::FieldMask& mask,
+                               const std::vector<std::string>& accepted, Violations& found) {
   std::set<std::string> fields;
-  if (!request.has_update_mask()) {
-    if (request.has_state() && request.state() != Backup::STATE_UNSPECIFIED) fields.insert("state");
-    if (request.has_name()) fields.insert("name");
-    if (!request.labels().empty()) fields.insert("labels");
-    return fields;
-  }
-  for (const std::string& path : request.update_mask().paths()) {
-    if (path == "state" || path == "name" || path == "labels") {
+  for (const std::string& path : mask.paths()) {
+    if (std::find(accepted.begin(), accepted.end(), path) != accepted.end()) {
       fields.insert(path);
     } else {
-      found.Add("update_mask", absl::StrCat("\"", Printable(path),
-                                            "\" cannot be changed; accepted: state, name, labels"));
+      found.Add("update_mask",
+                absl::StrCat("\"", Printable(path),
+                             "\" cannot be changed; accepted: ", absl::StrJoin(accepted, ", ")));
     }
   }
   return fields;
 }
 
+// The fields that an update names: those of the mask, else those that are present.
+std::set<std::string> FieldsToChange(const pb::UpdateBackupRequest& request, Violations& found) {
+  if (request.has_update_mask())
+    return FieldsOf(request.update_mask(), {"state", "name", "labels"}, found);
+  std::set<std::string> fields;
+  if (request.has_state() && request.state() != Backup::STATE_UNSPECIFIED) fields.insert("state");
+  if (request.has_name()) fields.insert("name");
+  if (!request.labels().empty()) fields.insert("labels");
+  return fields;
+}
+
 // The same for a host.
 std::set<std::string> FieldsToChange(const pb::UpdateHostRequest& request, Violations& found) {
+  if (request.has_update_mask())
+    return FieldsOf(request.update_mask(), {"draining", "executor_id"}, found);
   std::set<std::string> fields;
-  if (!request.has_update_mask()) {
-    if (request.has_draining()) fields.insert("draining");
-    if (request.has_executor_id()) fields.insert("executor_id");
-    return fields;
-  }
-  for (const std::string& path : request.update_mask().paths()) {
-    if (path == "draining" || path == "executor_id") {
-      fields.insert(path);
-    } else {
-      found.Add("update_mask",
-                absl::StrCat("\"", Printable(path),
-                             "\" cannot be changed; accepted: draining, executor_id"));
-    }
-  }
+  if (request.has_draining()) fields.insert("draining");
+  if (request.has_executor_id()) fields.insert("executor_id");
   return fields;
 }
 

@@ -20,6 +20,14 @@ absl::Status CheckVmIsFree(StoreView& view, const std::string& project, const Vm
   return absl::OkStatus();
 }
 
+void SetHost(const Inventory& inventory, const HostId& host_id, BackupRecord& record) {
+  record.host_id = host_id;
+  const auto host = inventory.GetHost(host_id);
+  if (!host) return;
+  record.hypervisor = host->record.hypervisor;
+  record.simulated = host->record.simulated;
+}
+
 absl::StatusOr<int64_t> EstimateBytes(StoreView& view, const std::string& project,
                                       const std::string& vm_uuid) {
   BackupQuery query;

@@ -1,7 +1,8 @@
 #ifndef VMKEEP_CONTROLLER_SERVICE_VM_CHECKS_H_
 #define VMKEEP_CONTROLLER_SERVICE_VM_CHECKS_H_
 
-#include "controller/domain/inventory.h"
+#include "controller/domain/backup.h"
+#include "controller/inventory/inventory.h"
 #include "controller/store/backup_store.h"
 
 #include "absl/status/status.h"
@@ -10,7 +11,7 @@
 #include <cstdint>
 #include <string>
 
-// What a new backup and another try of an old one ask of their VM.
+// What a new backup and another try of an old one share.
 namespace vmkeep::controller {
 
 // What forbids work on this VM now; VM_NOT_FOUND also when its host was deleted since it was looked
@@ -21,6 +22,9 @@ absl::Status CheckVmIsFree(StoreView& view, const std::string& project, const Vm
 // checks the space.
 absl::StatusOr<int64_t> EstimateBytes(StoreView& view, const std::string& project,
                                       const std::string& vm_uuid);
+
+// The record is for this host, as the inventory knows it.
+void SetHost(const Inventory& inventory, const HostId& host_id, BackupRecord& record);
 
 }  // namespace vmkeep::controller
 
