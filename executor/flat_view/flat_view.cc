@@ -34,11 +34,6 @@ constexpr absl::Duration kVersionWithin = absl::Seconds(10);
 // One worker's connections, and one to see whether it answers.
 constexpr int kMaxClients = 8;
 
-bool IsBlockDevice(const std::string& path) {
-  struct stat found{};
-  return stat(path.c_str(), &found) == 0 && S_ISBLK(found.st_mode);
-}
-
 // New in this process; the state folder has only one.
 std::string NewSocketPath(const std::string& folder) {
   static std::atomic<int> number = 0;

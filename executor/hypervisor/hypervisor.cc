@@ -25,6 +25,11 @@ void Disk::SetIdentity(const struct stat& file) {
 
 bool Disk::IsOf(const struct stat& file) const { return dev == DevOf(file) && ino == InoOf(file); }
 
+bool IsBlockDevice(const std::string& path) {
+  struct stat found = {};
+  return stat(path.c_str(), &found) == 0 && S_ISBLK(found.st_mode);
+}
+
 std::string OverlayPath(absl::string_view source, absl::string_view task_id) {
   const size_t slash = source.rfind('/');
   const size_t name_at = slash == absl::string_view::npos ? 0 : slash + 1;

@@ -115,6 +115,9 @@ struct VmSummary {
   std::vector<OverlayDisk> overlays;  // ours, found by their name: kOverlayMark in it
 };
 
+// Whether a disk's path names a block device now; a link is followed.
+bool IsBlockDevice(const std::string& path);
+
 // Part of every overlay's file name, followed by the task's id.
 inline constexpr absl::string_view kOverlayMark = ".vmkeep-";
 // The overlay's path for a disk: beside it, its base name cut so that no file system refuses the

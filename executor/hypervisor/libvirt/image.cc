@@ -244,11 +244,6 @@ bool SameFile(const std::string& one, const std::string& other) {
          first.st_dev == second.st_dev && first.st_ino == second.st_ino;
 }
 
-bool IsBlockDevice(const std::string& path) {
-  struct stat found = {};
-  return stat(path.c_str(), &found) == 0 && S_ISBLK(found.st_mode);
-}
-
 absl::StatusOr<bool> InUse(const std::string& file) {
   const File opened(file);
   if (opened.fd() < 0) return FileError(errno, "open", file);

@@ -32,7 +32,6 @@ absl::Status FlushImage(const std::string& file);
 
 // Whether two paths name one file.
 bool SameFile(const std::string& one, const std::string& other);
-bool IsBlockDevice(const std::string& path);
 
 // Whether some process holds QEMU's lock on the file.
 absl::StatusOr<bool> InUse(const std::string& file);
