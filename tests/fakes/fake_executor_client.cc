@@ -46,7 +46,8 @@ void FakeExecutor::SetPower(const std::string& uuid, controller::PowerState powe
   InventoryMoved();
 }
 
-void FakeExecutor::SetOverlay(const std::string& uuid, std::optional<controller::Overlay> overlay) {
+void FakeExecutor::SetOverlay(const std::string& uuid,
+                              const std::optional<controller::Overlay>& overlay) {
   {
     MutexLock lock(&mu_);
     for (auto& vm : inventory_.vms) {

@@ -33,7 +33,7 @@ class FakeExecutor : public std::enable_shared_from_this<FakeExecutor> {
   void AddVm(const std::string& uuid, const std::string& name,
              controller::PowerState power = controller::PowerState::kOn);
   void SetPower(const std::string& uuid, controller::PowerState power);
-  void SetOverlay(const std::string& uuid, std::optional<controller::Overlay> overlay);
+  void SetOverlay(const std::string& uuid, const std::optional<controller::Overlay>& overlay);
   void SetRepository(int slot, controller::Health health, const std::string& id = "");
   // What GetInventory answers instead, or OK for what the host has.
   void FailInventory(absl::Status status);

@@ -50,7 +50,7 @@ class FilterContract : public StoreContract {
     BackupFilter filter;
     filter.ids = Some([&] { return Uuid(Roll(100)); });
     filter.vms = Some([&] { return Roll(2) == 0 ? absl::AsciiStrToUpper(Uuid(Roll(3))) : Word(); });
-    if (Roll(4) == 0) filter.vms.push_back("UUID-OF-A");
+    if (Roll(4) == 0) filter.vms.emplace_back("UUID-OF-A");
     filter.host_ids = Some([&] { return Word(); });
     filter.states = Some([&] { return kAllStates[Roll(7)]; });
     filter.repositories = Some([&] { return Roll(3); });
@@ -67,6 +67,7 @@ class FilterContract : public StoreContract {
 
 TEST_P(FilterContract, TheStoreAndTheWatchDecideAlike) {
   std::vector<BackupRecord> records;
+  records.reserve(100);
   for (int i = 0; i < 100; ++i) records.push_back(RandomRecord(i));
   ASSERT_THAT(CommitAndWait(*store_, Putting(records)), vmkeep::test::IsOk());
 

@@ -18,7 +18,6 @@ using ::testing::IsEmpty;
 using ::testing::Optional;
 using ::testing::Pair;
 using ::testing::UnorderedElementsAre;
-using vmkeep::test::FakeClock;
 using vmkeep::test::HasReason;
 using vmkeep::test::IsOk;
 using vmkeep::test::IsOkAndHolds;
@@ -213,6 +212,7 @@ TEST_P(StoreContract, PagesInBothOrdersWithoutGapOrRepeat) {
       query.after = PagePosition{page->back().create_time, page->back().id};
     }
     std::vector<BackupId> expected;
+    expected.reserve(7);
     for (int i = 0; i < 7; ++i) expected.push_back(Uuid(oldest_first ? i : 6 - i));
     EXPECT_EQ(seen, expected);
   }

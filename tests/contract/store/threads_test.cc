@@ -41,6 +41,7 @@ TEST_P(StoreThreads, CommitsAndReadsFromEverywhere) {
   std::atomic<int> answered = 0;
   std::atomic<bool> done = false;
   std::vector<std::thread> threads;
+  threads.reserve(kWriters);
   for (int writer = 0; writer < kWriters; ++writer) {
     threads.emplace_back([&, writer] {
       for (int i = 0; i < kEach; ++i) {
