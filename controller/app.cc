@@ -5,6 +5,7 @@
 #include "common/metrics/grpc_calls.h"
 #include "common/status_macros.h"
 #include "common/version.h"
+#include "controller/dispatch/fault_executor_client.h"
 #include "controller/dispatch/grpc_executor_client.h"
 #include "controller/domain/states.h"
 #include "controller/metrics/families.h"
@@ -63,7 +64,7 @@ App::Parts App::RealParts(const Options& options) {
   links.seed = std::random_device()();
   SchedulerOptions scheduler;
   scheduler.seed = std::random_device()();
-  return {RealClock(), GrpcExecutorClientFactory(options.tls), links, scheduler};
+  return {RealClock(), WithFaultPoints(GrpcExecutorClientFactory(options.tls)), links, scheduler};
 }
 
 absl::StatusOr<std::unique_ptr<App>> App::Start(const Options& options, Parts parts) {

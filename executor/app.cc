@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/metrics/grpc_calls.h"
 #include "common/status_macros.h"
+#include "executor/hypervisor/fault_hypervisor.h"
 #include "executor/hypervisor/libvirt/libvirt_hypervisor.h"
 #include "executor/hypervisor/sim/sim_hypervisor.h"
 #include "executor/hypervisor/sim/sim_setup.h"
@@ -103,7 +104,7 @@ App::App(const Options& options, std::unique_ptr<metrics::Registry> metrics,
       process_worker_(options.worker_binary),
       worker_(process_worker_, *metrics_, RealClock()),
       events_(*journal_, RealClock()),
-      hypervisor_(std::move(hypervisor), *metrics_, RealClock()),
+      hypervisor_(WithFaultPoints(std::move(hypervisor)), *metrics_, RealClock()),
       env_{hypervisor_, worker_, *journal_, RealClock(), options.tasks},
       repositories_(env_, [this] { events_.TellInventoryChanged(); }),
       tasks_(env_, events_, [this] { repositories_.Refresh(); }),

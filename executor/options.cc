@@ -1,6 +1,7 @@
 #include "executor/options.h"
 
 #include "common/error.h"
+#include "common/fault_point/fault_point.h"
 #include "common/status_macros.h"
 #include "common/version.h"
 
@@ -126,7 +127,9 @@ absl::StatusOr<Options> ParseOptions(int argc, char** argv) {
   usage.contains_help_flags = [](absl::string_view file) {
     return absl::EndsWith(file, "executor/options.cc");
   };
-  usage.version_string = [] { return absl::StrCat("vmkeep-executor ", kVersion, "\n"); };
+  usage.version_string = [] {
+    return absl::StrCat("vmkeep-executor ", kVersion, kFaultPointsNote, "\n");
+  };
   absl::SetFlagsUsageConfig(usage);
   absl::SetProgramUsageMessage(
       "takes, publishes and scrubs backups on one host.\n"

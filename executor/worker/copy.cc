@@ -2,6 +2,7 @@
 
 #include "common/digest/digest.h"
 #include "common/error.h"
+#include "common/fault_point/fault_point.h"
 #include "common/fs/files.h"
 #include "common/fs/output_file.h"
 #include "common/manifest/manifest.h"
@@ -225,12 +226,18 @@ absl::StatusOr<Written> CopyInto(const fs::Fd& folder, const std::string& file,
   VMKEEP_ASSIGN_OR_RETURN(fs::OutputFile list, fs::OutputFile::Create(folder, list_file, 0600));
   VMKEEP_RETURN_IF_ERROR(image.SetLength(source.bytes()));
   context->SetTotal(source.bytes());
+  VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.copy.write.before"));
   Copier copier(&source, &image, &list, context);
   VMKEEP_ASSIGN_OR_RETURN(std::string root, copier.Run());
+  VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.copy.write.after"));
   VMKEEP_RETURN_IF_ERROR(source.CheckUnchanged());
+  VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.copy.flush.before"));
   VMKEEP_RETURN_IF_ERROR(image.Finish());
+  VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.copy.flush.after"));
   VMKEEP_RETURN_IF_ERROR(list.Finish());
+  VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.copy.flush-list.after"));
   VMKEEP_RETURN_IF_ERROR(fs::Sync(folder, file));
+  VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.copy.flush-folder.after"));
   VMKEEP_RETURN_IF_ERROR(context->CheckCancelled());
   return Written{std::move(root), copier.data_bytes()};
 }
@@ -242,8 +249,10 @@ absl::StatusOr<v1::CopyResult> Copy(const v1::Copy& job, JobContext* context) {
   VMKEEP_ASSIGN_OR_RETURN(const RepositoryRoot root, RepositoryRoot::Open(job.repository()));
   VMKEEP_ASSIGN_OR_RETURN(const std::unique_ptr<CopySource> source, OpenSource(job));
   VMKEEP_ASSIGN_OR_RETURN(const fs::Fd incoming, root.Incoming());
+  VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.copy.make-incoming.before"));
   const absl::StatusOr<fs::Fd> folder = fs::MakeDirs(incoming, job.incoming(), 0700);
   if (!folder.ok()) return root.Wrap(folder.status());
+  VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.copy.make-incoming.after"));
   const std::string list_file = absl::StrCat(job.file(), ".sha256");
   const absl::StatusOr<Written> written =
       CopyInto(*folder, job.file(), list_file, *source, context);

@@ -1,6 +1,7 @@
 #include "executor/worker/remove.h"
 
 #include "common/error.h"
+#include "common/fault_point/fault_point.h"
 #include "common/fs/files.h"
 #include "common/status_macros.h"
 #include "common/uuid.h"
@@ -14,10 +15,15 @@
 namespace vmkeep::worker {
 namespace {
 
-absl::StatusOr<bool> RemoveAndFlush(const fs::Fd& parent, const std::string& name) {
+// `where` tells the fault points apart: discard, scrub, or the leftovers of an earlier scrub.
+absl::StatusOr<bool> RemoveAndFlush(const fs::Fd& parent, const std::string& name,
+                                    absl::string_view where) {
+  VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.remove.unlink.before", where));
   VMKEEP_ASSIGN_OR_RETURN(const bool existed, fs::RemoveTree(parent, name));
+  VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.remove.unlink.after", where));
   // Flushed when there was nothing too: a killed run may have removed it without.
   VMKEEP_RETURN_IF_ERROR(fs::Sync(parent, name));
+  VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.remove.flush.after", where));
   return existed;
 }
 
@@ -26,7 +32,7 @@ absl::StatusOr<bool> ScrubBackup(const RepositoryRoot& root, const v1::Scrub& jo
   VMKEEP_ASSIGN_OR_RETURN(const fs::Fd scrub, root.Scrub());
   VMKEEP_ASSIGN_OR_RETURN(const std::optional<fs::Fd> vm, root.FindVm(job.vm_uuid()));
   const std::string away = absl::StrCat(job.vm_uuid(), ".", job.backup_id());
-  VMKEEP_ASSIGN_OR_RETURN(const bool left_over, RemoveAndFlush(scrub, away));
+  VMKEEP_ASSIGN_OR_RETURN(const bool left_over, RemoveAndFlush(scrub, away, "earlier scrub"));
   if (!vm) return left_over;
   VMKEEP_ASSIGN_OR_RETURN(const bool published, fs::Exists(*vm, job.backup_id()));
   if (!published) {
@@ -36,11 +42,15 @@ absl::StatusOr<bool> ScrubBackup(const RepositoryRoot& root, const v1::Scrub& jo
   }
   VMKEEP_RETURN_IF_ERROR(context->CheckCancelled());
   // First out of sight in one step: nobody ever sees half a backup.
+  VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.scrub.rename.before"));
   VMKEEP_RETURN_IF_ERROR(fs::Rename(*vm, job.backup_id(), scrub, away));
+  VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.scrub.rename.after"));
   VMKEEP_RETURN_IF_ERROR(fs::Sync(*vm, job.vm_uuid()));
   VMKEEP_RETURN_IF_ERROR(fs::Sync(scrub, ".scrub"));
-  VMKEEP_RETURN_IF_ERROR(RemoveAndFlush(scrub, away).status());
+  VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.scrub.flush-parents.after"));
+  VMKEEP_RETURN_IF_ERROR(RemoveAndFlush(scrub, away, "scrub").status());
   VMKEEP_RETURN_IF_ERROR(root.RemoveVmIfEmpty(job.vm_uuid()));
+  VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.scrub.remove-vm-folder.after"));
   return true;
 }
 
@@ -56,7 +66,7 @@ absl::StatusOr<v1::RemoveResult> Discard(const v1::Discard& job) {
   VMKEEP_RETURN_IF_ERROR(CheckIncomingName(job.incoming()));
   VMKEEP_ASSIGN_OR_RETURN(const RepositoryRoot root, RepositoryRoot::Open(job.repository()));
   VMKEEP_ASSIGN_OR_RETURN(const fs::Fd incoming, root.Incoming());
-  const absl::StatusOr<bool> existed = RemoveAndFlush(incoming, job.incoming());
+  const absl::StatusOr<bool> existed = RemoveAndFlush(incoming, job.incoming(), "discard");
   if (!existed.ok()) return root.Wrap(existed.status());
   return ToResult(*existed);
 }
