@@ -127,20 +127,26 @@ def look_at_all(world, scenario, record):
                 invariants.nothing_left(*world.left(*published)))
 
     remaining = max(2.0, world.restarted + WITHIN - time.monotonic())
-    wait(lambda: not at_rest(), remaining, 0.02)
-    wrong = at_rest()
+    latest = []
+
+    def rested():
+        latest[:] = at_rest()
+        return not latest
+
+    wait(rested, remaining, 0.08)
+    wrong = latest
     wrong += invariants.no_write_lost(world.writes())
-    wrong += invariants.only_whole_backups(world.site.repositories.values())
+    wrong += invariants.only_whole_backups(world.site.repositories.values(), [world.folder(world.baseline)])
     wrong += invariants.record_true(record, world.folder(record) if record["repository"] else world.dir / "none")
     wrong += invariants.decoys_there(world.decoys)
     closed = world.folder(record) if record["state"] == "CLOSED" and record["repository"] else None
     wrong += invariants.scrub_takes_one(closed, [(world.folder(world.baseline), world.baseline_digest)])
     if record["state"] == "RUNNING":
         wrong += invariants.copy_is_of_the_instant(world.copies(record, scenario.before))
-        again = world.try_call("BackupService/CreateBackup", **world.request)
-        there = world.api.call("BackupService/ListBackups", filter={"vm_ids": [world.vm], "show_closed": True}, page_size=1000)
+        again = world.call("BackupService/CreateBackup", **world.request)
+        there = world.call("BackupService/ListBackups", filter={"vm_ids": [world.vm]}, page_size=1000)
         ids = [b["id"] for b in there["backups"] if b["name"] == world.request["name"]]
-        wrong += invariants.one_backup_for_one_request(ids + [again["id"] if again else "no answer"])
+        wrong += invariants.one_backup_for_one_request(ids + [again["id"]])
         wrong += invariants.old_epoch_refused([
             (f"another task of epoch {record['epoch']}", world.refusal("StartTask", **start_task(record, record["id"])))])
     return wrong

@@ -117,7 +117,7 @@ def main(argv):
     parser.add_argument("--minutes", type=float, help="no new case is begun after this; default: sim 60, libvirt 10")
     parser.add_argument("--points", default="*", help="only points whose name matches this pattern, such as 'worker.*'")
     parser.add_argument("--faults", default="*", help="only faults that match, such as 'kill-*'")
-    parser.add_argument("--sites", type=int, default=max(4, 4 * (os.cpu_count() or 1)), help="worlds at once (sim)")
+    parser.add_argument("--sites", type=int, default=max(4, 3 * (os.cpu_count() or 1)), help="worlds at once (sim)")
     parser.add_argument("--json", help="write the result here")
     parser.add_argument("--list", action="store_true", help="print the cases, run none")
     parser.add_argument("--keep", help="work below this folder and leave it")

@@ -32,12 +32,18 @@ class Call(threading.Thread):
     def run(self):
         while time.monotonic() < self.deadline:
             try:
-                self.answer = self.world.api.call(self.method, timeout=3, **self.fields)
+                self.answer = self.world.api.call(self.method, timeout=5, **self.fields)
                 self.error = None
                 return
             except self.world.api.grpc.RpcError as error:
                 self.error = f"{error.code().name}: {error.details()}"
-                if error.code().name not in PASSING:
+                if error.code().name == "FAILED_PRECONDITION" and self.fields.get("state") == "SCRUB":
+                    # An earlier try was carried out, and its answer was lost.
+                    record = self.world.try_call("BackupService/GetBackup", id=self.fields["id"])
+                    if record and record["state"] in ("SCRUB", "SCRUBBING", "CLOSED"):
+                        self.answer = record
+                        return
+                elif error.code().name not in PASSING:
                     return
                 self.world.connect()
             time.sleep(0.05)
@@ -74,6 +80,9 @@ class World:
         self.baseline = self.must(lambda: self.finish(self.create("baseline")), "the first backup")
         if self.baseline["state"] != "RUNNING":
             raise Broken(f"without any fault: {self.baseline}")
+        wrong = invariants.only_whole_backups(self.site.repositories.values())
+        if wrong:
+            raise Broken(f"without any fault: {wrong}")
         self.baseline_digest = invariants.tree_digest(self.folder(self.baseline))
 
     def connect(self):
@@ -144,6 +153,10 @@ class World:
             self.connect()
             return None
 
+    def call(self, method, **fields):
+        """The answer; a passing error is asked again."""
+        return self.must(lambda: self.try_call(method, **fields), f"{method} is answered", WITHIN)
+
     def create(self, name=None):
         self.serial += 1
         self.request = {"vm_id": self.vm, "name": name or f"case-{self.serial}", "repository": 1,
@@ -166,7 +179,7 @@ class World:
             record = self.try_call("BackupService/GetBackup", id=call.answer["id"]) or record
             if record and record["state"] in states:
                 break
-            time.sleep(0.01)
+            time.sleep(0.03)
         if record is None:
             raise Broken("the controller does not answer")
         return record
@@ -190,17 +203,25 @@ class World:
 
     def refusal(self, method, **fields):
         """The reason with which the executor refuses the call; None when it does not."""
-        try:
-            self.executor_call(method, **fields)
-            return None
-        except self.api.grpc.RpcError as error:
-            for key, value in error.trailing_metadata() or ():
-                if key == "grpc-status-details-bin":
-                    for detail in self.api.status.Status.FromString(value).details:
-                        info = self.api.details.ErrorInfo()
-                        if detail.Unpack(info):
-                            return info.reason
-            return error.code().name
+        def ask():
+            try:
+                self.executor_call(method, **fields)
+                return ["accepted"]
+            except self.api.grpc.RpcError as error:
+                self.connect()
+                return error.code().name not in PASSING and [self.reason(error)]
+
+        answer = wait(ask, WITHIN, 0.1)
+        return None if answer == ["accepted"] else answer[0] if answer else "no answer"
+
+    def reason(self, error):
+        for key, value in error.trailing_metadata() or ():
+            if key == "grpc-status-details-bin":
+                for detail in self.api.status.Status.FromString(value).details:
+                    info = self.api.details.ErrorInfo()
+                    if detail.Unpack(info):
+                        return info.reason
+        return error.code().name
 
     # what is there -------------------------------------------------------------------------------------------------------
 
@@ -218,7 +239,8 @@ class World:
         found = [str(root / each) for root in self.site.repositories.values()
                  for each in self.below(root) if "/.probe-" not in f"/{each}"]
         files, own = self.own_files()
-        return found + files + self.tasks() + self.workers(), expected | set(own)
+        found += files + self.tasks()
+        return found if set(found) - expected - set(own) else found + self.workers(), expected | set(own)
 
     @staticmethod
     def below(root):
