@@ -83,7 +83,7 @@ def strike(world, case, scenario, since):
     if not wait(lambda: world.faults.acted(case.point, since), REACHED):
         return [("REACHED", "the point was not reached")]
     if case.fault == "fail":
-        wait(scenario.settled, 2.0, 0.05)
+        wait(scenario.settled, 5.0, 0.05)  # longer than the tries of a publish
         world.faults.clear()
         for program in ("vmkeep-executor", "vmkeep-controller"):
             world.daemon(program).kill()
@@ -168,7 +168,7 @@ def clean_up(world, scenario, record, wrong_before):
     if wrong_before:
         return wrong  # the world is thrown away
     if record["state"] == "UNRESOURCED":
-        scenario.before = world.disk_digests()
+        scenario.before = world.instant()
         record = world.finish(Call(world, "BackupService/RetryBackup", id=record["id"]), "RUNNING", "UNRESOURCED")
         if record["state"] != "RUNNING":
             return [("I5", f"said to be retryable, but: {record['failure']}")]

@@ -1,6 +1,7 @@
 """tools/chaos: all cases on several sites at once, what was found, and the exit code."""
 
 import argparse
+import ctypes
 import fnmatch
 import json
 import multiprocessing
@@ -8,12 +9,15 @@ import os
 import pathlib
 import queue
 import random
-
+import signal
+import sys
 import time
 
 import cases
 import harness
-from world import Broken
+
+PR_SET_PDEATHSIG = 1  # prctl(2)
+LAST = cases.Case("all", "last-look", 1, "power-cut")
 
 
 def make_world(backend, folder):
@@ -50,10 +54,16 @@ class Site:
 
 
 def work(backend, folder, todo, done):
-    """One process: takes cases until there are none."""
+    """One process: takes cases until there are none. Ends with its parent, and takes its daemons along."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     site = Site(backend, folder)
     try:
         while (case := todo.get()) is not None:
+            if case == LAST:
+                wrong = site.world.last_look() if site.world else []
+                done.put(cases.Outcome(case, "off", wrong, 0.0))
+                continue
             try:
                 done.put(site.run(case))
             except Exception as error:  # of the harness itself: told as a wrong outcome, never swallowed
@@ -74,23 +84,24 @@ def dry_runs(backend, folder, names):
 def run_all(backend, folder, todo, sites, seconds):
     """Yields outcomes as they come; stops handing out cases after `seconds`."""
     deadline = time.monotonic() + seconds
-    waiting, done = multiprocessing.Queue(), multiprocessing.Queue()
-    workers = [multiprocessing.Process(target=work, args=(backend, folder / f"s{i}", waiting, done)) for i in range(sites)]
+    start = multiprocessing.get_context("spawn")  # gRPC does not survive a fork
+    waiting, done = start.Queue(), start.Queue()
+    workers = [start.Process(target=work, args=(backend, folder / f"s{i}", waiting, done)) for i in range(sites)]
     for worker in workers:
         worker.start()
     try:
         left, running = list(todo), 0
-        while left or running:
+        while True:
             while left and running < sites and time.monotonic() < deadline:
                 waiting.put(left.pop(0))
                 running += 1
             if not running:
-                return
-            try:
-                yield done.get(timeout=300)
-                running -= 1
-            except queue.Empty:
-                raise AssertionError("a site does not answer for 300 s") from None
+                break
+            yield next_of(done, workers)
+            running -= 1
+        if backend == "libvirt":
+            waiting.put(LAST)
+            yield next_of(done, workers)
     finally:
         for _ in workers:
             waiting.put(None)
@@ -100,11 +111,21 @@ def run_all(backend, folder, todo, sites, seconds):
                 worker.terminate()
 
 
+def next_of(done, workers):
+    while True:
+        try:
+            return done.get(timeout=1)
+        except queue.Empty:
+            if not all(worker.is_alive() for worker in workers):
+                raise AssertionError(f"a site's process ended: {[w.exitcode for w in workers]}") from None
+
+
 def summary(outcomes):
     points, bad = {}, []
     for outcome in outcomes:
         key = (outcome.case.scenario, outcome.case.point, outcome.case.nth)
-        points[key] = points.get(key, True) and not outcome.wrong
+        if outcome.case != LAST:
+            points[key] = points.get(key, True) and not outcome.wrong
         bad += [{"point": f"{outcome.case.scenario}/{outcome.case.point}#{outcome.case.nth}", "fault": outcome.case.fault,
                  "invariant": invariant, "detail": detail} for invariant, detail in outcome.wrong]
     return {"points": len(points), "held": sum(points.values()), "wrong": bad}
@@ -154,10 +175,11 @@ def run(args, seed, folder):
         for invariant, detail in outcome.wrong:
             print(f"      {invariant}: {detail}", flush=True)
     result = summary(outcomes)
-    result |= {"backend": args.backend, "seed": seed, "cases": len(outcomes), "not_run": len(todo) - len(outcomes),
+    result |= {"backend": args.backend, "seed": seed, "cases": sum(o.case != LAST for o in outcomes),
+               "not_run": len(todo) - sum(o.case != LAST for o in outcomes),
                "seconds": round(time.monotonic() - started, 1), "hit": sorted({p for runs in found.values() for p in runs[0]})}
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(result, indent=1) + "\n")
-    print(f"chaos: {result['points']} points, {result['held']} held; {len(outcomes)} cases, {result['not_run']} not run, "
+    print(f"chaos: {result['points']} points, {result['held']} held; {result['cases']} cases, {result['not_run']} not run, "
           f"{result['seconds']} s, seed {seed}", flush=True)
     return 1 if result["wrong"] else 0

@@ -11,7 +11,7 @@ class Backup:
         self.world = world
 
     def prepare(self):
-        self.before = self.world.disk_digests()
+        self.before = self.world.instant()
 
     def plan(self):
         """Lines that the scenario itself needs besides the fault."""

@@ -50,7 +50,7 @@ class Call(threading.Thread):
 
 
 class World:
-    """Subclasses know the hypervisor: make_vm(), look(), writes(), disk_digests(), decoy_places(), own_files()."""
+    """Subclasses know the hypervisor: make_vm(), look(), writes(), instant(), decoy_places(), own_files()."""
 
     vm = "web-1"
 
