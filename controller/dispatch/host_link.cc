@@ -183,10 +183,12 @@ void HostLink::Acknowledge() {
   client_->AckEvents(acknowledged_, Here(&HostLink::OnAcknowledged));
 }
 
-// A lost acknowledgement is covered by the next one.
-void HostLink::OnAcknowledged(const absl::StatusOr<bool>& /*answer*/) {
+// A lost acknowledgement is covered by the next one; on a quiet host that is this one again.
+void HostLink::OnAcknowledged(const absl::StatusOr<bool>& answer) {
   acknowledging_ = false;
-  Acknowledge();
+  if (answer.ok()) return Acknowledge();
+  acknowledged_ = 0;
+  After(context_.options.retry_first, &HostLink::Acknowledge);
 }
 
 void HostLink::OnStreamEnded(const absl::Status& status) {

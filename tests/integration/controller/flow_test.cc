@@ -46,8 +46,20 @@ TEST_F(FlowTest, AnAcknowledgementThatWasLostIsToldAgainWithTheNextConnection) {
   VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup created, Create("web-1", "nightly"));
   AwaitState(created.id(), pb::Backup::RUNNING);
   EXPECT_EQ(host("kvm-1").acknowledged(), 0);
+  host("kvm-1").SetReachable(false);
   host("kvm-1").LoseAcks(false);
-  host("kvm-1").BreakStream();
+  AwaitHost("kvm-1", pb::Host::UNREACHABLE);
+  host("kvm-1").SetReachable(true);
+  AwaitTrue([&] { return host("kvm-1").acknowledged() > 0; }, "told again, with nothing new");
+}
+
+TEST_F(FlowTest, AnAcknowledgementThatWasLostIsToldAgainOnAQuietHost) {
+  AddHost("kvm-1", {"web-1"});
+  host("kvm-1").LoseAcks(true);
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup created, Create("web-1", "nightly"));
+  AwaitState(created.id(), pb::Backup::RUNNING);
+  EXPECT_EQ(host("kvm-1").acknowledged(), 0);
+  host("kvm-1").LoseAcks(false);
   AwaitTrue([&] { return host("kvm-1").acknowledged() > 0; }, "told again, with nothing new");
 }
 
