@@ -60,7 +60,7 @@ class World:
         self.faults = Faults(self.dir / "faults")
         os.environ["VMKEEP_FAULT_DIR"] = str(self.faults.dir)  # the daemons inherit it, and their workers
         self.site = self.make_site()
-        self.decoys, self.restarted, self.serial = {}, time.monotonic(), 0
+        self.decoys, self.restarted, self.serial, self.ended = {}, time.monotonic(), 0, []
 
     # coming up -----------------------------------------------------------------------------------------------------------
 
@@ -125,6 +125,14 @@ class World:
         self.restarted = time.monotonic()
         self.connect()
 
+    def revive(self):
+        """Starts again what ended by itself, as systemd does, and keeps its exit code."""
+        for program in ("vmkeep-executor", "vmkeep-controller"):
+            process = self.daemon(program).process
+            if process.poll() is not None:
+                self.ended.append((program, process.returncode))
+                self.start_daemon(program)
+
     def wait_online(self):
         self.must(lambda: (host := self.try_call("InventoryService/GetHost", id=HOST)) and host["availability"] == "ONLINE",
                   "the host is online")
@@ -176,6 +184,7 @@ class World:
             raise Broken(f"{call.method} is not answered: {call.error}")
         record = None
         while time.monotonic() < deadline:
+            self.revive()
             record = self.try_call("BackupService/GetBackup", id=call.answer["id"]) or record
             if record and record["state"] in states:
                 break

@@ -186,11 +186,14 @@ absl::StatusOr<SnapshotResult> SimHypervisor::Snapshot(const SnapshotPlan& plan)
   const absl::Time instant = absl::Now();
   if (taken.ok()) {
     for (const OverlayDisk& disk : plan.disks) vm.FindDisk(disk.target)->overlay = disk.overlay;
-    if (runs) taken = WriteAsTheGuest(vm);
   }
   vm.frozen = false;
   VMKEEP_RETURN_IF_ERROR(SaveSimVm(vm));
   VMKEEP_RETURN_IF_ERROR(taken);
+  if (runs) {
+    VMKEEP_RETURN_IF_ERROR(WriteAsTheGuest(vm));
+    VMKEEP_RETURN_IF_ERROR(SaveSimVm(vm));
+  }
   return SnapshotResult{instant, freeze ? Consistency::kFilesystem : Consistency::kCrash,
                         freeze  ? "frozen and thawed (simulated)"
                         : !runs ? "the VM does not run (simulated)"
