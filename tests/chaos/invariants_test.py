@@ -98,8 +98,11 @@ class InvariantsTest(unittest.TestCase):
         self.assertEqual(inv.record_true(self.record(folder), folder), [])
         self.assertEqual(inv.record_true(self.record(folder, state="UNRESOURCED", **failed), absent), [])
         self.assertEqual(inv.record_true(self.record(folder, state="CLOSED"), absent), [])
+        empty = folder.with_name("empty")
+        empty.mkdir()
         for record, where in (
                 (self.record(folder), absent),
+                (self.record(folder), empty),
                 (self.record(folder, manifest_sha256="0" * 64), folder),
                 (self.record(folder, epoch="2"), folder),
                 (self.record(folder, state="UNRESOURCED", **failed), folder),
