@@ -1,8 +1,8 @@
 """The invariants of the design as checkers. Each takes what was observed and returns what is wrong with it: a list of
 (invariant, detail), empty when it holds. No checker knows a hypervisor: sim_world.py and libvirt_world.py observe.
 
-Each was seen red on the product with the code broken on purpose ("broken:" below says how), and is seen red for ever on
-made-up states by invariants_test.py."""
+Each was seen red once in tools/chaos with the code, or the state on the disk, broken on purpose ("broken:" says what), and
+is seen red for ever on made-up states by invariants_test.py."""
 
 import dataclasses
 import hashlib
@@ -35,13 +35,15 @@ class Write:
 
 
 def vm_on_its_base(vm):
-    """I1: when nothing runs, every disk is the VM's own file again."""
+    """I1: when nothing runs, every disk is the VM's own file again.
+    broken: advance.cc wants no merge once a task aborts."""
     return [("I1", f"{vm.name}: {target} is on {top}, not on {vm.own[target]}")
             for target, top in vm.top.items() if top != vm.own[target]]
 
 
 def no_write_lost(writes):
-    """I2. An empty ledger shows nothing, and is refused."""
+    """I2. An empty ledger shows nothing, and is refused.
+    broken: SimHypervisor::Pivot does not apply the overlay."""
     if not writes:
         return [("I2", "no write was acknowledged: nothing is shown")]
     return [("I2", f"{w.where}: wanted {w.wanted!r}, found {w.found!r}") for w in writes if w.wanted != w.found]
@@ -49,7 +51,9 @@ def no_write_lost(writes):
 
 def only_whole_backups(repositories, known=()):
     """I3: whatever is a backup by its place has a manifest, and all its digests pass. known: folders that are compared
-    with what they were when they passed (scrub_takes_one)."""
+    with what they were when they passed (scrub_takes_one).
+    broken: the state: a byte of a published image was changed; a published manifest was removed. (With the code broken, a
+    publish without its Prepare(), the product itself saw it and failed the backup.)"""
     wrong = []
     for folder in backup_folders(repositories):
         if folder in known:
@@ -70,12 +74,14 @@ def backup_folders(repositories):
 
 
 def guest_not_frozen(vm):
-    """I4, as far as it shows after the fact: the guest is thawed. Its 5 s are measured by tools/bench/freeze."""
+    """I4, as far as it shows after the fact: the guest is thawed. Its 5 s are measured by tools/bench/freeze.
+    broken: advance.cc does not thaw after a restart in mid-snapshot."""
     return [("I4", f"{vm.name} is frozen")] if vm.frozen else []
 
 
 def record_true(record, folder, must_be_retryable=True):
-    """I5 of a settled record; `folder`: where its backup is when it is published."""
+    """I5 of a settled record; `folder`: where its backup is when it is published.
+    broken: task_run.cc calls every failure final; the worker's scrub removes nothing; the state: a published folder removed."""
     state, wrong = record["state"], []
     if state not in SETTLED:
         return [("I5", f"{record['id']} is {state} at the end, conditions {record.get('conditions')}")]
@@ -98,36 +104,42 @@ def record_true(record, folder, must_be_retryable=True):
 
 
 def unfinished_says_why(record):
-    """I5 of a record whose executor is dead: unfinished, and says why."""
+    """I5 of a record whose executor is dead: unfinished, and says why.
+    broken: not in the product; on made-up states only."""
     if record["state"] in SETTLED or record.get("conditions"):
         return []
     return [("I5", f"{record['id']} is {record['state']} with a dead executor, and no condition says so")]
 
 
 def copy_is_of_the_instant(copies):
-    """I5: (what, digest of the disk at the snapshot, digest of the copy)."""
+    """I5: (what, digest of the disk at the snapshot, digest of the copy).
+    broken: the state: a byte of a published image was changed."""
     return [("I5", f"{what}: the copy is not the disk as it was at the snapshot")
             for what, wanted, found in copies if wanted != found]
 
 
 def one_backup_for_one_request(ids):
-    """I6: ids answered to calls with one request_id, and ids of the records that are there."""
+    """I6: ids answered to calls with one request_id, and ids of the records that are there.
+    broken: create_backup.cc does not look for the request_id."""
     return [] if len(set(ids)) == 1 else [("I6", f"one request_id, but the backups {sorted(set(ids))}")]
 
 
 def old_epoch_refused(answers):
-    """I7: (what was sent, the reason of the refusal; None when it was accepted)."""
+    """I7: (what was sent, the reason of the refusal; None when it was accepted).
+    broken: the journal's LookUp() does not compare epochs."""
     return [("I7", f"{what}: {reason or 'accepted'} instead of STALE_EPOCH")
             for what, reason in answers if reason != "STALE_EPOCH"]
 
 
 def nothing_left(found, expected):
-    """I8: files, tasks and processes that are there, and those that should be."""
+    """I8: files, tasks and processes that are there, and those that should be.
+    broken: the worker's Discard() removes nothing."""
     return [("I8", f"left behind: {each}") for each in sorted(set(found) - set(expected))]
 
 
 def decoys_there(decoys):
-    """I8: what no journal names is as it was put. decoys: path -> content."""
+    """I8: what no journal names is as it was put. decoys: path -> content.
+    broken: the worker's Discard() removes another entry of .incoming."""
     wrong = []
     for path, content in decoys.items():
         path = pathlib.Path(path)
@@ -137,7 +149,8 @@ def decoys_there(decoys):
 
 
 def scrub_takes_one(scrubbed, others):
-    """I9: the scrubbed folder is gone; others: (folder, tree_digest() before)."""
+    """I9: the scrubbed folder is gone; others: (folder, tree_digest() before).
+    broken: the worker's scrub removes nothing; the state: a byte of another backup was changed."""
     wrong = [("I9", f"{scrubbed} is there after its scrub")] if scrubbed is not None and scrubbed.exists() else []
     return wrong + [("I9", f"{folder} is not as it was") for folder, digest in others if tree_digest(folder) != digest]
 
