@@ -22,6 +22,7 @@ class ChaosSimTest(unittest.TestCase):
         self.assertEqual(result["wrong"], [])
         self.assertEqual((code, result["not_run"]), (0, 0))
         self.assertEqual(result["held"], result["points"])
+        self.assertLess(result["not_reached"], 10)
         self.assertGreater(result["points"], 100, "a trace that lost its points would hold too")
         hit = set(result["hit"])
         named = {point.split(":")[0] for point in hit}

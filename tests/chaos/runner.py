@@ -124,7 +124,7 @@ def summary(outcomes):
     points, bad = {}, []
     for outcome in outcomes:
         key = (outcome.case.scenario, outcome.case.point, outcome.case.nth)
-        if outcome.case != LAST:
+        if outcome.case != LAST and (outcome.wrong or outcome.ended != cases.NOT_REACHED):
             points[key] = points.get(key, True) and not outcome.wrong
         bad += [{"point": f"{outcome.case.scenario}/{outcome.case.point}#{outcome.case.nth}", "fault": outcome.case.fault,
                  "invariant": invariant, "detail": detail} for invariant, detail in outcome.wrong]
@@ -170,16 +170,18 @@ def run(args, seed, folder):
     for outcome in run_all(args.backend, folder, todo, sites, seconds):
         outcomes.append(outcome)
         case = outcome.case
-        print(f"{'WRONG' if outcome.wrong else 'held ':5} {case.scenario:13} {case.point} #{case.nth} {case.fault} -> "
+        verdict = "WRONG" if outcome.wrong else "-" if outcome.ended == cases.NOT_REACHED else "held"
+        print(f"{verdict:5} {case.scenario:13} {case.point} #{case.nth} {case.fault} -> "
               f"{outcome.ended} {outcome.seconds:.1f} s", flush=True)
         for invariant, detail in outcome.wrong:
             print(f"      {invariant}: {detail}", flush=True)
     result = summary(outcomes)
-    result |= {"backend": args.backend, "seed": seed, "cases": sum(o.case != LAST for o in outcomes),
+    result |= {"not_reached": sum(o.ended == cases.NOT_REACHED for o in outcomes), "backend": args.backend, "seed": seed, "cases": sum(o.case != LAST for o in outcomes),
                "not_run": len(todo) - sum(o.case != LAST for o in outcomes),
                "seconds": round(time.monotonic() - started, 1), "hit": sorted({p for runs in found.values() for p in runs[0]})}
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(result, indent=1) + "\n")
-    print(f"chaos: {result['points']} points, {result['held']} held; {result['cases']} cases, {result['not_run']} not run, "
+    print(f"chaos: {result['points']} points, {result['held']} held; {result['cases']} cases, "
+          f"{result['not_reached']} not reached, {result['not_run']} not run, "
           f"{result['seconds']} s, seed {seed}", flush=True)
     return 1 if result["wrong"] else 0
