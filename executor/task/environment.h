@@ -37,6 +37,9 @@ struct TaskOptions {
 using FreeSpace = std::function<absl::StatusOr<int64_t>(const std::string& folder)>;
 absl::StatusOr<int64_t> FreeBytesOfHost(const std::string& folder);
 
+// Of the host's kernel, new with each boot; empty when it cannot be read.
+std::string BootId();
+
 // What steps work with. Everything outlives the tasks and is thread-safe.
 struct Environment {
   Hypervisor& hypervisor;
@@ -45,6 +48,7 @@ struct Environment {
   Clock& clock;
   TaskOptions options;
   FreeSpace free_space = FreeBytesOfHost;
+  std::string boot_id = BootId();
 };
 
 }  // namespace vmkeep::executor

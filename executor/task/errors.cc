@@ -29,6 +29,14 @@ absl::Status ExecutorRestarted() {
                    "try again");
 }
 
+absl::Status CopyNotResumed(const absl::Status& why) {
+  return MakeError(StatusCode::kUnavailable, "EXECUTOR_RESTARTED",
+                   StrCat("the executor of this host ended in the middle of the copy and came up "
+                          "again, and the copy could not go on: ",
+                          std::string(why.message()), ". The VM was merged back, try again"),
+                   {{"why", ErrorReason(why)}});
+}
+
 absl::Status RepositoryNotConfigured(int slot) {
   return MakeError(StatusCode::kFailedPrecondition, "REPOSITORY_NOT_CONFIGURED",
                    StrCat("this host has no repository ", slot, ": set --repository_",

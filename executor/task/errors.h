@@ -13,7 +13,9 @@ namespace vmkeep::executor::error {
 absl::Status StaleEpoch(absl::string_view task, int64_t seen);  // kFailedPrecondition, STALE_EPOCH
 absl::Status ExecutorStopped();                                 // kUnavailable, EXECUTOR_STOPPED
 absl::Status ExecutorRestarted();                               // kUnavailable, EXECUTOR_RESTARTED
-absl::Status RepositoryNotConfigured(int slot);                 // kFailedPrecondition
+// The same of a copy that cannot be gone on with; metadata "why": a reason, or empty.
+absl::Status CopyNotResumed(const absl::Status& why);
+absl::Status RepositoryNotConfigured(int slot);  // kFailedPrecondition
 // kFailedPrecondition, REPOSITORY_MISMATCH; metadata "expected", "found".
 absl::Status RepositoryMismatch(int slot, absl::string_view expected, absl::string_view found);
 // kResourceExhausted, REPOSITORY_FULL; metadata "needed_bytes", "free_bytes".

@@ -1,11 +1,13 @@
 #include "executor/task/step_runner.h"
 
 #include "common/backoff.h"
+#include "common/error.h"
 #include "common/status_macros.h"
 #include "executor/task/backup_manifest.h"
 #include "executor/task/copy.h"
 #include "executor/task/errors.h"
 #include "executor/task/preflight.h"
+#include "executor/task/resume.h"
 #include "executor/task/worker_job.h"
 
 #include "absl/strings/str_cat.h"
@@ -35,10 +37,11 @@ QuiescePolicy PolicyOf(Backup::Quiesce quiesce) {
 }  // namespace
 
 StepRunner::StepRunner(const Environment& env, TaskRecord record, BackupData data,
-                       ProgressMeter::Emit emit)
+                       std::string interrupted_copy, ProgressMeter::Emit emit)
     : env_(env),
       record_(std::move(record)),
       data_(std::move(data)),
+      interrupted_copy_(std::move(interrupted_copy)),
       progress_(env.clock, std::move(emit)) {}
 
 absl::Status StepRunner::Run(const TaskState& state, int index, const std::stop_token& stop) {
@@ -95,19 +98,53 @@ absl::Status StepRunner::RunSnapshot() {
 absl::Status StepRunner::RunCopy(const std::string& target, const std::stop_token& stop) {
   const int index = IndexOf(target);
   if (index < 0) return absl::InternalError(absl::StrCat("no disk ", target));
+  const Disk& disk = data_.vm.disks[index];
+  const bool resume = target == interrupted_copy_;
+  if (resume) CountFinishedCopies();
   Enter(Progress::COPYING, index);
-  if (!copies_began_) copies_began_ = env_.clock.Monotonic();
-  const absl::Duration left = *copies_began_ + CopyDeadline() - env_.clock.Monotonic();
-  VMKEEP_ASSIGN_OR_RETURN(
-      worker::v1::CopyResult copy,
-      CopyDisk(
-          env_, record_, data_.vm.disks[index],
+  VMKEEP_RETURN_IF_ERROR(BeginCopy(disk, stop));
+  CopyTerms terms{
+      .rooms =
           RoomsOf(data_.vm.disks, env_.options.overlay_reserve_bytes, env_.options.overlay_dir),
-          std::max(left, absl::ZeroDuration()), stop, [this](const worker::v1::Progress& p) {
-            progress_.Update(p.bytes_done(), p.bytes_total(), p.bytes_holes());
-          }));
-  VMKEEP_RETURN_IF_ERROR(env_.journal.PutCopy(record_.task, target, copy));
-  data_.copies[target] = std::move(copy);
+      .deadline = std::max(CopiesUntil() - env_.clock.Monotonic(), absl::ZeroDuration()),
+      .resume = resume};
+  bool found = !resume;  // the first answer of a resumed copy says what it begins with
+  absl::StatusOr<worker::v1::CopyResult> copy =
+      CopyDisk(env_, record_, disk, terms, stop, [this, &found](const worker::v1::Progress& p) {
+        if (std::exchange(found, true)) {
+          progress_.Update(p.bytes_done(), p.bytes_total(), p.bytes_holes());
+        } else {
+          progress_.Found(p.bytes_done(), p.bytes_total(), p.bytes_holes());
+        }
+      });
+  // The worker looks closer than CheckCanResume(): somebody writes there, or did.
+  const std::string reason = ErrorReason(copy.status());
+  if (resume && (reason == "SOURCE_BUSY" || reason == "SOURCE_CHANGED"))
+    return error::CopyNotResumed(copy.status());
+  VMKEEP_RETURN_IF_ERROR(copy.status());
+  VMKEEP_RETURN_IF_ERROR(env_.journal.PutCopy(record_.task, target, *copy));
+  data_.copies[target] = *std::move(copy);
+  return absl::OkStatus();
+}
+
+void StepRunner::CountFinishedCopies() {
+  for (const auto& [target, copy] : data_.copies) {
+    Enter(Progress::COPYING, IndexOf(target));
+    progress_.Found(copy.file_bytes(), copy.file_bytes(), copy.file_bytes() - copy.data_bytes());
+  }
+}
+
+// Durable before the first byte moves: what the next process must find to go on with it.
+absl::Status StepRunner::BeginCopy(const Disk& disk, const std::stop_token& stop) {
+  if (disk.target == interrupted_copy_) {
+    const auto begun = data_.copies_begun.find(disk.target);
+    return CheckCanResume(env_, record_, disk,
+                          begun == data_.copies_begun.end() ? nullptr : &begun->second, stop);
+  }
+  CopyBegin begin{.base = {}, .boot_id = env_.boot_id, .until = CopiesUntil()};
+  VMKEEP_ASSIGN_OR_RETURN(begin.base, IdentityOf(disk));
+  VMKEEP_RETURN_IF_ERROR(env_.journal.PutCopyBegin(record_.task, disk.target, begin));
+  data_.copies_begun[disk.target] = std::move(begin);
   return absl::OkStatus();
 }
 
@@ -182,10 +219,12 @@ int StepRunner::IndexOf(const std::string& target) const {
   return -1;
 }
 
-absl::Duration StepRunner::CopyDeadline() const {
+absl::Duration StepRunner::CopiesUntil() const {
+  if (!data_.copies_begun.empty()) return data_.copies_begun.begin()->second.until;
   const auto& asked = record_.backup.copy_deadline();
   const absl::Duration deadline = absl::Seconds(asked.seconds()) + absl::Nanoseconds(asked.nanos());
-  return deadline > absl::ZeroDuration() ? deadline : env_.options.copy_deadline;
+  return env_.clock.Monotonic() +
+         (deadline > absl::ZeroDuration() ? deadline : env_.options.copy_deadline);
 }
 
 void StepRunner::Enter(Progress::Phase phase, int disk) {
