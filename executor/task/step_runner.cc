@@ -2,6 +2,7 @@
 
 #include "common/backoff.h"
 #include "common/error.h"
+#include "common/log.h"
 #include "common/status_macros.h"
 #include "executor/task/backup_manifest.h"
 #include "executor/task/copy.h"
@@ -115,6 +116,8 @@ absl::Status StepRunner::RunCopy(const std::string& target, const std::stop_toke
           progress_.Update(p.bytes_done(), p.bytes_total(), p.bytes_holes());
         } else {
           progress_.Found(p.bytes_done(), p.bytes_total(), p.bytes_holes());
+          log::Info("copy_resumed",
+                    {{"bytes_done", p.bytes_done()}, {"bytes_total", p.bytes_total()}});
         }
       });
   // The worker looks closer than CheckCanResume(): somebody writes there, or did.
