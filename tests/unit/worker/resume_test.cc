@@ -211,7 +211,7 @@ TEST_F(ResumeTest, AnEarlierWorkerIsWaitedFor) {
   const int other = open(Incoming(kList).c_str(), O_RDWR);
   ASSERT_EQ(flock(other, LOCK_EX | LOCK_NB), 0);
   std::thread ends([&] {
-    usleep(300'000);
+    RealClock().WaitFor(absl::Milliseconds(300), {});
     EXPECT_TRUE(test::ReadFile(Incoming(kImage)).back() == 'x') << "nothing is touched meanwhile";
     close(other);
   });
