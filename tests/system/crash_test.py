@@ -58,7 +58,6 @@ class CrashTest(SystemTest):
         self.assert_untouched()
         return record["failure"]["message"]
 
-    # Seen red: with a journal that forgot the copy's begin the backup ended UNRESOURCED.
     def test_1_sigkill_of_the_executor_in_mid_copy_costs_what_was_not_flushed(self):
         before = self.guest.acknowledged()
         backup = self.kill_in_mid_copy("killed")

@@ -43,8 +43,7 @@ class ExecutorCrashTest : public ::testing::Test {
   ExecutorProcess executor_;
 };
 
-// The guest wrote meanwhile; the backup is what the disks were at the snapshot. Seen red: without
-// the second process's copy (a gate that holds it for ever), and with the worker's cut taken out.
+// The guest wrote meanwhile; the backup is what the disks were at the snapshot.
 TEST_F(ExecutorCrashTest, KillInMidCopyIsGoneOnWithAndTheBackupIsWhatItWouldHaveBeen) {
   int backups = 0;
   for (const char* disk : {"disk-vda", "disk-vdb"}) {
