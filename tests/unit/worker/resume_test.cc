@@ -236,8 +236,7 @@ TEST_F(ResumeTest, NoLineIsWrittenBeforeItsChunkIsFlushed) {
   ExpectTheSameAsNeverInterrupted(result);
 }
 
-// Seen red: with a second fsync in Finish().
-TEST_F(ResumeTest, AFailedFlushInTheMiddleIsFinal) {
+TEST_F(ResumeTest, AFailedFlushIsFinal) {
   EXPECT_EXIT(
       {
         test::TrapSyscall(SYS_fsync, EIO);
