@@ -52,6 +52,16 @@ ABSL_FLAG(absl::Duration, stall_timeout, absl::Seconds(60),
           "a copy in which no byte moves for so long is given up");
 ABSL_FLAG(absl::Duration, copy_deadline, absl::Hours(24),
           "a copy that takes longer is given up, unless the controller asks otherwise");
+ABSL_FLAG(
+    absl::Duration, probe_interval, absl::Minutes(1),
+    "how often each repository is probed; one where jobs hung or kept failing is left alone for "
+    "so long, then used again after a probe that goes well");
+ABSL_FLAG(absl::Duration, probe_deadline, absl::Seconds(30),
+          "a probe of a repository that takes longer is given up, and the repository is ill");
+ABSL_FLAG(
+    int, hanging_workers_limit, 4,
+    "once a worker of a repository hangs and cannot be killed, no job is begun there that would "
+    "make more than so many; the jobs of two backups and a probe need 4");
 ABSL_FLAG(std::string, metrics_listen, "",
           "where Prometheus scrapes /metrics over HTTP: a loopback host:port; empty: nowhere");
 ABSL_FLAG(std::string, log_level, "info", "debug, info, warning or error");
@@ -116,7 +126,21 @@ absl::StatusOr<TaskOptions> ParseTaskOptions() {
   if (tasks.stall_timeout < absl::Seconds(1) || tasks.copy_deadline < absl::Seconds(1)) {
     return InvalidArgument("--stall_timeout, --copy_deadline", "must be 1s or more");
   }
+  tasks.probe_interval = absl::GetFlag(FLAGS_probe_interval);
+  tasks.probe_deadline = absl::GetFlag(FLAGS_probe_deadline);
+  if (tasks.probe_interval < absl::Seconds(1) || tasks.probe_deadline < absl::Seconds(1)) {
+    return InvalidArgument("--probe_interval, --probe_deadline", "must be 1s or more");
+  }
   return tasks;
+}
+
+absl::StatusOr<RepositoryLimits> ParseRepositoryLimits() {
+  RepositoryLimits limits;
+  limits.max_hanging = absl::GetFlag(FLAGS_hanging_workers_limit);
+  if (limits.max_hanging < 1)
+    return InvalidArgument("--hanging_workers_limit", "must be 1 or more");
+  limits.rest = absl::GetFlag(FLAGS_probe_interval);
+  return limits;
 }
 
 }  // namespace
@@ -157,6 +181,7 @@ absl::StatusOr<Options> ParseOptions(int argc, char** argv) {
   }
   VMKEEP_ASSIGN_OR_RETURN(options.log_level, ParseLevel(absl::GetFlag(FLAGS_log_level)));
   VMKEEP_ASSIGN_OR_RETURN(options.tasks, ParseTaskOptions());
+  VMKEEP_ASSIGN_OR_RETURN(options.repositories, ParseRepositoryLimits());
   options.tasks.flat_view_dir = FlatViewDir(options.state_dir);
   return options;
 }

@@ -28,6 +28,7 @@ struct TaskOptions {
       absl::Hours(24);  // of all disks, unless the task says less or more
   absl::Duration merge_deadline =
       absl::Hours(6);  // of one disk; the overlay keeper goes on after it
+  absl::Duration probe_interval = absl::Minutes(1);
   absl::Duration probe_deadline = absl::Seconds(30);
   absl::Duration publish_deadline = absl::Minutes(5);  // of one try
   absl::Duration remove_deadline = absl::Minutes(10);

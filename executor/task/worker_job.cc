@@ -97,4 +97,13 @@ void EndLeftoverWorkers(Journal& journal) {
   }
 }
 
+void ForgetEndedWorkers(Journal& journal) {
+  const absl::StatusOr<std::vector<WorkerProcess>> workers = journal.Workers();
+  if (!workers.ok()) return;
+  for (const WorkerProcess& worker : *workers) {
+    if (process::IsRunning({worker.pid, worker.start_time})) continue;
+    NoteEnd(journal, worker);
+  }
+}
+
 }  // namespace vmkeep::executor

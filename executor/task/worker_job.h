@@ -43,6 +43,8 @@ absl::Status ScrubPublished(const Environment& env, const TaskRecord& record,
 // Ends the workers that a crash of ours left running. They lost their stdin and end by themselves,
 // unless they hang.
 void EndLeftoverWorkers(Journal& journal);
+// Takes those that ended since they were abandoned out of the journal.
+void ForgetEndedWorkers(Journal& journal);
 
 }  // namespace vmkeep::executor
 
