@@ -78,6 +78,15 @@ def state(pid):
     return "" if letter in "ZX" else letter
 
 
+def states(pid):
+    """The state letters of all its threads: the first may be a zombie while another hangs."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except FileNotFoundError:
+        return set()
+    return {state(f"{pid}/task/{thread}") for thread in threads}
+
+
 def gone_within(pid, seconds):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

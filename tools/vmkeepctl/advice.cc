@@ -146,6 +146,10 @@ constexpr std::array kAdvice = {
     Advice{"REPOSITORY_NOT_MOUNTED", kMount},
     Advice{"REPOSITORY_NOT_WRITABLE",
            "Mount the repository read-write, and let the worker's user write there."},
+    Advice{
+        "REPOSITORY_STUCK",
+        "Bring the storage server back, or take the dead mount away on the host (umount -f -l) and "
+        "mount it anew: what hangs there ends by itself then."},
     Advice{"REPOSITORY_TAMPERED",
            "Find out who changed the repository's folders by hand, and undo it."},
     Advice{"REPOSITORY_UNINITIALIZED",

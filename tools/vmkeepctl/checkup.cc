@@ -169,6 +169,12 @@ Check CheckRepository(const v1::Repository& repository, absl::Time now) {
     case v1::Repository::HEALTHY:
       CheckSpace(repository, check);
       CheckProbe(repository, now, check);
+      if (!repository.message().empty()) {  // it works, with somebody left hanging there
+        absl::StrAppend(&check.message, ": ", Printable(repository.message()));
+        AddFinding(check, Level::kWarn,
+                   "what hangs there ends when the storage answers it; if it stays, take the mount "
+                   "away on the host (umount -f -l) and mount it anew");
+      }
       return check;
     case v1::Repository::UNINITIALIZED:
       check.level = Level::kWarn;

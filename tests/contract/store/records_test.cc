@@ -41,6 +41,7 @@ BackupRecord FullRecord() {
   record.repository = 1;
   record.repository_id = Uuid(77);
   record.placement_reason = "it was there";
+  record.left_repositories = {{Uuid(79), "moved away, and why"}, {Uuid(75), "and before"}};
   record.reserved_bytes = int64_t{5} << 40;
   record.simulated = true;
   record.epoch = 3;

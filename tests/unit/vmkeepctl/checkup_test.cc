@@ -96,6 +96,11 @@ TEST(CheckupTest, Repositories) {
   EXPECT_EQ(well.level, Level::kOk);
   EXPECT_EQ(well.subject, "repository 2 of host kvm-1 (/mnt/backup-s)");
   EXPECT_THAT(well.message, HasSubstr("probed 30 s ago"));
+  const Check with_one_hanging =
+      check(absl::StrCat("health: HEALTHY free_bytes: 500 message: '1 process hangs'", probed));
+  EXPECT_EQ(with_one_hanging.level, Level::kWarn);
+  EXPECT_THAT(with_one_hanging.message, HasSubstr("1 process hangs"));
+  EXPECT_THAT(with_one_hanging.remedy, HasSubstr("umount"));
   // What was promised is not free.
   EXPECT_EQ(
       check(absl::StrCat("health: HEALTHY free_bytes: 500 reserved_bytes: 450", probed)).level,
