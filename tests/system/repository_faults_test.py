@@ -1,8 +1,7 @@
 """A sick NAS, on the real daemons and workers: repository 1 is a vmkeep-faultfs mount over a tmpfs. The hypervisor is simulated.
 
 Full, failing, hanging in a way that no signal ends, and gone. After each fault: the VM is off its overlay, nothing but whole
-backups is visible, what was left is removed once the repository is back, and no failed fsync was tried again. Seen red: see
-each test."""
+backups is visible, what was left is removed once the repository is back, and no failed fsync was tried again."""
 
 import os
 import pathlib
@@ -114,7 +113,6 @@ class RepositoryFaultsTest(SystemTest):
 
     # errors -------------------------------------------------------------------------------------------------------------
 
-    # Seen red: assert_clean() with OutputFile::Finish() that calls fsync once more after it failed.
     def test_full_and_failing_at_write_fsync_and_close(self):
         for operation in ("write", "fsync", "flush"):
             for errno, reason in (("ENOSPC", "REPOSITORY_FULL"), ("EIO", "REPOSITORY_IO_ERROR")):
@@ -162,7 +160,7 @@ class RepositoryFaultsTest(SystemTest):
 
     # hangs --------------------------------------------------------------------------------------------------------------
 
-    # Seen red: "off its overlay" with a client that waits for the killed worker; "none is added" without the probe's rule.
+    # Seen red: with the state of a process's first thread taken for the process's (no worker was counted as hanging).
     def test_a_hang_in_mid_copy_costs_its_vm_the_stall_timeout_and_nobody_else_anything(self):
         backup = self.stuck_copy("web-1", "stuck")
         stuck_at = time.monotonic()

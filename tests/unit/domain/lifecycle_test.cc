@@ -245,7 +245,6 @@ TEST(LifecycleTest, OtherFailuresAreForGood) {
   EXPECT_TRUE(record.vm_on_overlay);
 }
 
-// Seen red: with the leftovers in .incoming pinning the record, and with a move that is not noted.
 TEST(LifecycleTest, AfterTheRepositorysFaultItMovesAndPinsNothing) {
   for (const bool files : {false, true}) {
     const BackupRecord moved = After(Building(), Failed(Stalled(), true, files));

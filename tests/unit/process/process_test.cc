@@ -212,8 +212,7 @@ TEST(ProcessIdTest, StartTimesAreTheKernels) {
   EXPECT_GT(ours, 0u);
 }
 
-// A worker that hangs in one thread shows a first thread that is a zombie after its SIGKILL. Seen
-// red: with the state in /proc/PID/stat taken for the process's.
+// A worker that hangs in one thread shows a first thread that is a zombie after its SIGKILL.
 TEST(ProcessTest, AProcessRunsAsLongAsAnyThreadOfIt) {
   const pid_t pid = fork();
   if (pid == 0) {
