@@ -87,7 +87,7 @@ App::App(const Options& options, Parts parts, std::unique_ptr<BackupStore> store
     : options_(options),
       clock_(parts.clock),
       store_(std::move(store)),
-      loop_(std::make_shared<Loop>(clock_)),
+      loop_(std::make_shared<ThreadLoop>(clock_)),
       inventory_(*store_, clock_),
       live_(clock_),
       recorder_(*store_, live_, clock_),
