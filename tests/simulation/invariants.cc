@@ -1,0 +1,275 @@
+#include "tests/simulation/invariants.h"
+
+#include "controller/domain/states.h"
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+#include <algorithm>
+#include <iterator>
+
+namespace vmkeep::sim {
+
+using controller::BackupRecord;
+using controller::BackupState;
+using executor::StepKind;
+
+namespace {
+
+constexpr absl::Duration kMergeStartsWithin = absl::Seconds(30);  // design/reliability.md, I1
+constexpr absl::Duration kHealthyEndsWithin =
+    absl::Minutes(30);  // queue, copy and merge, generously
+
+std::string TaskOf(const std::string& task_and_epoch) {
+  return task_and_epoch.substr(0, task_and_epoch.rfind('.'));
+}
+
+std::string Text(const Blocks& blocks) { return absl::StrJoin(blocks, " "); }
+
+}  // namespace
+
+Invariants::Invariants(World& world, const Users& users) : world_(world), users_(users) {
+  for (const auto& machine : world_.machines) {
+    machine->host.watch.taken = [this](const std::string& task, const auto& disks) {
+      taken_[task] = disks;
+    };
+    machine->host.watch.unlinked = [this](const std::string& overlay) {
+      if (AnyJournalNames(executor::OverlayTask(overlay))) return;
+      world_.base.trace.Report("I8", absl::StrCat(overlay, " was removed, which no journal names"));
+    };
+  }
+  world_.acts = [this](const Machine&, const std::string& deed, const executor::TaskRecord& task) {
+    OnDeed(deed, task);
+  };
+}
+
+void Invariants::AfterStep() {
+  for (const auto& machine : world_.machines) {
+    CheckOverlays(*machine);
+    CheckGuests(*machine);
+  }
+  for (const auto& nas : world_.repositories) {
+    CheckPublished(*nas);
+    CheckVanished(*nas);
+  }
+  CheckRecords();
+  CheckPromises();
+  if (world_.scene.sick) CheckOthersGoOn();
+}
+
+// I1: on an overlay only in the copy window of a task that lives, or with a merge on its way: a
+// verb of the safe direction within 30 s, always, once host, libvirtd and executor are there.
+// Red by kNeverMerges: neither task nor keeper begins a merge.
+void Invariants::CheckOverlays(Machine& machine) {
+  const absl::Duration now = world_.base.time.now();
+  for (const auto& [uuid, vm] : machine.host.vms) {
+    bool covered = true;
+    for (const DiskModel& disk : vm.disks) {
+      if (disk.overlay.empty() || disk.merge || !machine.whole()) continue;
+      const auto step = machine.executor->RunningStep(executor::OverlayTask(disk.overlay));
+      if (step == StepKind::kSnapshot || step == StepKind::kCopy) continue;
+      covered = false;
+    }
+    if (covered) {
+      uncovered_.erase(uuid);
+      continue;
+    }
+    const auto since = uncovered_.try_emplace(uuid, now).first;
+    since->second = std::max({since->second, vm.merge_tried, machine.parts_back});
+    if (now - since->second <= kMergeStartsWithin) continue;
+    world_.base.trace.Report("I1", absl::StrCat(uuid, " is on an overlay and nobody merges it for ",
+                                                absl::FormatDuration(now - since->second)));
+  }
+}
+
+// I2: what the guest was told is written is read back. Red by kMergeLosesWrite: merges, live and
+// offline, leave out a block.
+void Invariants::CheckGuests(const Machine& machine) {
+  for (const auto& [uuid, vm] : machine.host.vms) {
+    for (const DiskModel& disk : vm.disks) {
+      const Blocks seen = vm.Read(disk, machine.host.overlays);
+      if (seen == disk.written) continue;
+      world_.base.trace.Report("I2", absl::StrCat(uuid, " ", disk.target, " holds ", Text(seen),
+                                                  " instead of ", Text(disk.written)));
+    }
+  }
+}
+
+// I3: what is published is whole, and is what the disks held at the snapshot of its task. Red by
+// kCopyReadsTheOverlay: the copy takes what the guest writes meanwhile.
+void Invariants::CheckPublished(const Nas& nas) {
+  for (const auto& [id, folder] : nas.published) {
+    const auto taken = taken_.find(TaskOf(folder.task));
+    if (taken == taken_.end()) {
+      world_.base.trace.Report("I3", absl::StrCat(id, " is of no snapshot"));
+      continue;
+    }
+    for (const auto& [target, blocks] : taken->second) {
+      const auto disk = folder.disks.find(target);
+      if (disk != folder.disks.end() && disk->second == blocks) continue;
+      world_.base.trace.Report(
+          "I3", absl::StrCat(id, " ", target, " holds ",
+                             disk == folder.disks.end() ? "nothing" : Text(disk->second),
+                             " instead of ", Text(blocks)));
+    }
+  }
+}
+
+// I5: what a record says is so: RUNNING is published by the record's own task, in its repository,
+// and nowhere else. Red by kPublishDoesNothing: the executor says done without a rename.
+// I9: CLOSED stays removed. Red by kScrubDoesNothing.
+void Invariants::CheckRecords() {
+  for (const auto& [id, record] : world_.records()) {
+    int found = 0;
+    for (const auto& nas : world_.repositories) {
+      const auto folder = nas->published.find(id);
+      if (folder == nas->published.end()) continue;
+      ++found;
+      const bool its =
+          nas->id == record.repository_id && folder->second.task == record.manifest_sha256;
+      if (record.state == BackupState::kRunning && !its) {
+        world_.base.trace.Report("I5", absl::StrCat(id, " is RUNNING by ", record.manifest_sha256,
+                                                    " and published by ", folder->second.task));
+      }
+    }
+    if (found > 1) world_.base.trace.Report("I6", absl::StrCat(id, " is published twice"));
+    if (record.state == BackupState::kRunning && found == 0) {
+      world_.base.trace.Report("I5", absl::StrCat(id, " is RUNNING and not published"));
+    }
+    if (record.state == BackupState::kRunning &&
+        record.manifest_sha256 != absl::StrCat(record.task_id, ".", record.epoch)) {
+      world_.base.trace.Report("I7", absl::StrCat(id, " is RUNNING by ", record.manifest_sha256,
+                                                  ", its task is ", record.task_id));
+    }
+    if (record.state == BackupState::kClosed && found > 0) {
+      world_.base.trace.Report("I9", absl::StrCat(id, " is CLOSED and published"));
+    }
+  }
+}
+
+// I6: what was promised for a request_id is kept, and is the only one. Red by kForgetsRequestIds:
+// see users.cc, which compares the answers.
+void Invariants::CheckPromises() {
+  for (const auto& [request, promise] : users_.promises()) {
+    if (world_.records().contains(promise.id)) continue;
+    world_.base.trace.Report("I6", absl::StrCat(promise.id, " was acknowledged and is not there"));
+  }
+}
+
+// I8: nothing goes that no journal names. Red by kRemovesWhatIsForeign: a discard empties
+// .incoming. I9: a scrub takes the one that it is for. Red by kScrubTakesAnother.
+void Invariants::CheckVanished(Nas& nas) {
+  std::set<std::string> incoming;
+  for (const auto& [task, folder] : nas.incoming) incoming.insert(task);
+  for (const std::string& before : incoming_[nas.id]) {
+    if (incoming.contains(before) || AnyJournalNames(TaskOf(before))) continue;
+    world_.base.trace.Report("I8", absl::StrCat(before, " was removed, which no journal names"));
+  }
+  incoming_[nas.id] = std::move(incoming);
+
+  std::set<std::string> published;
+  for (const auto& [id, folder] : nas.published) published.insert(id);
+  for (const std::string& before : published_[nas.id]) {
+    if (published.contains(before) || may_vanish_.contains(before)) continue;
+    world_.base.trace.Report("I9", absl::StrCat(before, " vanished without a scrub of it"));
+  }
+  published_[nas.id] = std::move(published);
+}
+
+// I7: only the newest task of a record publishes or scrubs, as the controller's disk has it. Red by
+// kAcceptsOldEpochs: the journal forgets which tasks it refused or has done.
+void Invariants::OnDeed(const std::string& deed, const executor::TaskRecord& task) {
+  if (deed == "scrub") may_vanish_.insert(task.backup_id);
+  const auto record = world_.records().find(task.backup_id);
+  if (record == world_.records().end()) {
+    world_.base.trace.Report("I7", absl::StrCat(deed, " of ", task.backup_id, " without a record"));
+  } else if (record->second.epoch != task.task.epoch || record->second.task_id != task.task.id) {
+    world_.base.trace.Report("I7", absl::StrCat(deed, " of ", task.backup_id, " by ",
+                                                task.task.ToString(), ", the record's task is ",
+                                                record->second.task_id, ".", record->second.epoch));
+  } else if (!record->second.task_open) {
+    world_.base.trace.Report("I7", absl::StrCat(deed, " of ", task.backup_id, " by ",
+                                                task.task.ToString(), ", whose end is known"));
+  }
+}
+
+bool Invariants::AnyJournalNames(const std::string& task) const {
+  for (const auto& machine : world_.machines) {
+    const auto& ever = machine->journal.ever();
+    const auto at = ever.lower_bound(absl::StrCat(task, "."));
+    if (at != ever.end() && at->second.task.id == task) return true;
+  }
+  return false;
+}
+
+// I12: what does not need the part that hangs goes on. Red by kHungHostStopsAll.
+void Invariants::CheckOthersGoOn() {
+  for (const auto& [request, promise] : users_.promises()) {
+    const auto record = world_.records().find(promise.id);
+    if (record == world_.records().end() || record->second.state == BackupState::kRunning) continue;
+    const bool concerned =
+        world_.repositories[0]->hung ? promise.repository == 1 : record->second.host_id == "host-0";
+    if (concerned || world_.base.time.now() - promise.since < kHealthyEndsWithin) continue;
+    world_.base.trace.Report("I12", absl::StrCat(promise.id, " does not need what hangs and is ",
+                                                 StateName(record->second.state)));
+  }
+}
+
+Invariants::Left Invariants::StillToDo() const {
+  for (const auto& [id, record] : world_.records()) {
+    if (!controller::IsSettled(record.state)) {
+      return {"I5", absl::StrCat(id, " is ", StateName(record.state))};
+    }
+  }
+  for (const auto& machine : world_.machines) {
+    for (const auto& [uuid, vm] : machine->host.vms) {
+      if (vm.OnOverlay()) return {"I1", absl::StrCat(uuid, " is on an overlay")};
+    }
+    for (const auto& [file, layer] : machine->host.overlays) {
+      if (!absl::StrContains(file, "foreign")) return {"I8", absl::StrCat(file, " is left")};
+    }
+    if (machine->executor == nullptr) return {"I8", absl::StrCat(machine->host.id, " is down")};
+    for (const JournalModel::Task& task : machine->journal.tasks()) {
+      return {"I8", absl::StrCat(task.known.record.task.ToString(), " is in the journal")};
+    }
+    if (machine->journal.has_events()) return {"I8", "events are not acknowledged"};
+  }
+  for (const auto& nas : world_.repositories) {
+    for (const auto& [task, folder] : nas->incoming) {
+      if (task != "foreign.1")
+        return {"I8", absl::StrCat(task, " is left in .incoming of ", nas->id)};
+    }
+    for (const auto& [id, folder] : nas->scrub)
+      return {"I8", absl::StrCat(id, " is left in .scrub")};
+  }
+  return {};
+}
+
+void Invariants::AtRest() {
+  CheckForeign();
+  for (const auto& nas : world_.repositories) {
+    for (const auto& [id, folder] : nas->published) {
+      const auto record = world_.records().find(id);
+      if (record != world_.records().end() && record->second.state == BackupState::kRunning)
+        continue;
+      world_.base.trace.Report(
+          "I5", absl::StrCat(
+                    id, " is published and its record is ",
+                    record == world_.records().end() ? "absent" : StateName(record->second.state)));
+    }
+  }
+}
+
+void Invariants::CheckForeign() {
+  for (const auto& nas : world_.repositories) {
+    if (!nas->incoming.contains("foreign.1"))
+      world_.base.trace.Report("I8", "a foreign folder is gone");
+  }
+  for (const auto& machine : world_.machines) {
+    if (machine->host.overlays.contains("/vm/somebody.vmkeep-foreign.qcow2")) continue;
+    world_.base.trace.Report("I8", "a foreign file is gone");
+  }
+}
+
+}  // namespace vmkeep::sim
