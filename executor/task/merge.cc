@@ -102,14 +102,16 @@ absl::Status RestoreDefinition(const MergeContext& context, const VmDescription&
   const absl::Duration until = context.clock.Monotonic() + context.deadline;
   Backoff backoff = NewBackoff(before.uuid);
   for (int tries = 0;;) {
+    // Also before the first try: a VM that was started and stopped since its disks were merged
+    // wrote to their overlays.
+    for (const OverlayDisk& disk : disks) {
+      if (absl::Status merged = MergeDisk(context, disk); !merged.ok()) return merged;
+    }
     absl::Status status = context.hypervisor.Restore(before, disks);
     if (status.ok() || !MayPass(status, ++tries) || context.clock.Monotonic() >= until) {
       return status;
     }
     if (!context.clock.WaitFor(backoff.Next(), context.stop)) return error::ExecutorStopped();
-    for (const OverlayDisk& disk : disks) {
-      if (absl::Status again = MergeDisk(context, disk); !again.ok()) return again;
-    }
   }
 }
 

@@ -29,8 +29,8 @@ absl::Status MergeDisk(const MergeContext& context, const OverlayDisk& disk,
                        const OnMergeProgress& on_progress = nullptr);
 
 // After the merges: definitions put back and proven. Merges once more what a start of the VM in
-// between took back to its overlay. DATA_LOSS, BASE_NOT_FLUSHED, is not tried again: see
-// hypervisor/errors.h.
+// between took back to its overlay, or wrote there. DATA_LOSS, BASE_NOT_FLUSHED, is not tried
+// again: see hypervisor/errors.h.
 absl::Status RestoreDefinition(const MergeContext& context, const VmDescription& before,
                                const std::vector<OverlayDisk>& disks);
 

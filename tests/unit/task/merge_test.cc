@@ -115,10 +115,21 @@ TEST_F(MergeTest, StopEndsTheWaitNotTheDeed) {
 
 TEST_F(MergeTest, DefinitionIsPutBackAfterMergingOnceMoreWhatAStartTookBack) {
   InSequence order;
+  EXPECT_CALL(hypervisor_, GetMergeStatus).WillOnce(Return(At(MergePhase::kMerged)));
   EXPECT_CALL(hypervisor_, Restore)
       .WillOnce(Return(error::VmOnOverlay("vm", {disk_.overlay}, "it was started")));
   EXPECT_CALL(hypervisor_, GetMergeStatus).WillOnce(Return(At(MergePhase::kReady)));
   EXPECT_CALL(hypervisor_, Pivot).WillOnce(Return(absl::OkStatus()));
+  EXPECT_CALL(hypervisor_, Restore).WillOnce(Return(absl::OkStatus()));
+  EXPECT_THAT(RestoreDefinition(Context(), {}, {disk_}), IsOk());
+}
+
+// The disk was merged offline; meanwhile, while another disk was merged say, the VM ran on its
+// overlay and is off again. Put back as it is, the definition would lose what it wrote.
+TEST_F(MergeTest, WhatWasWrittenSinceAnOfflineMergeIsMergedBeforeTheDefinitionIsPutBack) {
+  InSequence order;
+  EXPECT_CALL(hypervisor_, GetMergeStatus).WillOnce(Return(At(MergePhase::kOffline)));
+  EXPECT_CALL(hypervisor_, CommitOffline).WillOnce(Return(absl::OkStatus()));
   EXPECT_CALL(hypervisor_, Restore).WillOnce(Return(absl::OkStatus()));
   EXPECT_THAT(RestoreDefinition(Context(), {}, {disk_}), IsOk());
 }
@@ -132,6 +143,7 @@ TEST_F(MergeTest, DefinitionThatStaysWrongIsGivenUp) {
 
 // A second flush would succeed, whatever the first one lost.
 TEST_F(MergeTest, FlushThatFailedIsNotAskedForAgain) {
+  EXPECT_CALL(hypervisor_, GetMergeStatus).WillOnce(Return(At(MergePhase::kMerged)));
   EXPECT_CALL(hypervisor_, Restore).WillOnce(Return(error::BaseNotFlushed("/d/a.raw", "EIO")));
   EXPECT_THAT(RestoreDefinition(Context(), {}, {disk_}), HasReason("BASE_NOT_FLUSHED"));
 }
