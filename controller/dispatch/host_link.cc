@@ -100,7 +100,8 @@ void HostLink::OnHello(absl::StatusOr<ExecutorClient::Hello> hello) {
                  {{"host", id_}, {"durable", durable}, {"journal", hello->last_sequence}});
   }
   stream_after_ = std::min(durable, hello->last_sequence);
-  recorded_ = acknowledged_ = stream_after_;
+  recorded_ = stream_after_;
+  acknowledged_ = 0;  // the last one of the connection before may be lost
   speaking_ = hello->host.executor_id;
   HostRecord seen = hello->host;
   seen.id = id_;
@@ -151,6 +152,7 @@ void HostLink::OnBatch(std::vector<ExecutorEvent> events) {
     return;
   }
   RecordNext();
+  Acknowledge();
   if (inventory_changed) RefreshInventory();
 }
 
@@ -179,9 +181,13 @@ void HostLink::Acknowledge() {
   client_->AckEvents(acknowledged_, Here(&HostLink::OnAcknowledged));
 }
 
-// A lost acknowledgement is covered by the next one.
-void HostLink::OnAcknowledged(const absl::StatusOr<bool>& /*answer*/) {
+// Lost: said again with the next sign of life, or the executor would keep what it reported last.
+void HostLink::OnAcknowledged(const absl::StatusOr<bool>& answer) {
   acknowledging_ = false;
+  if (!answer.ok()) {
+    acknowledged_ = 0;
+    return;
+  }
   Acknowledge();
 }
 

@@ -210,6 +210,11 @@ void FakeExecutor::LoseStartAnswers(int count) {
   lose_answers_ = count;
 }
 
+void FakeExecutor::LoseAcknowledgements(int count) {
+  MutexLock lock(&mu_);
+  lose_acknowledgements_ = count;
+}
+
 std::vector<FakeExecutor::Task> FakeExecutor::tasks() const {
   MutexLock lock(&mu_);
   return tasks_;
@@ -418,6 +423,13 @@ void FakeExecutorClient::InitRepository(int slot, bool /*allow_plain_directory*/
 }
 
 void FakeExecutorClient::AckEvents(int64_t sequence, Callback<bool> done) {
+  bool lost = false;
+  {
+    MutexLock lock(&host_->mu_);
+    lost = host_->lose_acknowledgements_ > 0;
+    if (lost) --host_->lose_acknowledgements_;
+  }
+  if (lost) return done(absl::UnavailableError("the journal cannot be written"));
   {
     MutexLock lock(&host_->mu_);
     host_->acknowledged_ = std::max(host_->acknowledged_, sequence);

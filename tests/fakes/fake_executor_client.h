@@ -57,6 +57,8 @@ class FakeExecutor : public std::enable_shared_from_this<FakeExecutor> {
   void RefuseStarts(int count, absl::Status status);
   // The next `count` StartTask calls: accepted, and the answer is lost.
   void LoseStartAnswers(int count);
+  // The next `count` AckEvents calls: not taken, and answered with an error.
+  void LoseAcknowledgements(int count);
 
   // What happened.
   std::vector<Task> tasks() const;
@@ -95,6 +97,7 @@ class FakeExecutor : public std::enable_shared_from_this<FakeExecutor> {
   int refuse_starts_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Status refusal_ ABSL_GUARDED_BY(mu_);
   int lose_answers_ ABSL_GUARDED_BY(mu_) = 0;
+  int lose_acknowledgements_ ABSL_GUARDED_BY(mu_) = 0;
   std::vector<Task> tasks_ ABSL_GUARDED_BY(mu_);
   std::map<controller::BackupId, int64_t> highest_epoch_ ABSL_GUARDED_BY(mu_);
   std::map<controller::BackupId, int64_t> fenced_ ABSL_GUARDED_BY(mu_);

@@ -38,6 +38,28 @@ TEST_F(FlowTest, ABackupIsAnsweredAtOnceAndBecomesRunning) {
   AwaitTrue([&] { return host("kvm-1").acknowledged() > 0; }, "the end is acknowledged");
 }
 
+// The executor keeps what is not acknowledged, and no later event may come that would cover it.
+TEST_F(FlowTest, ALostAcknowledgementIsSaidAgain) {
+  AddHost("kvm-1", {"web-1"}).LoseAcknowledgements(1);
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup created, Create("web-1", "nightly"));
+  AwaitState(created.id(), pb::Backup::RUNNING);
+  EXPECT_EQ(host("kvm-1").acknowledged(), 0);
+  host("kvm-1").SetPower(VmUuid("web-1"), controller::PowerState::kOff);  // a sign of life
+  AwaitTrue([&] { return host("kvm-1").acknowledged() > 0; }, "it is said again");
+}
+
+TEST_F(FlowTest, AnAcknowledgementLostWithItsConnectionIsSaidAgain) {
+  AddHost("kvm-1", {"web-1"}).LoseAcknowledgements(1);
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup created, Create("web-1", "nightly"));
+  AwaitState(created.id(), pb::Backup::RUNNING);
+  const int before = host("kvm-1").connections();
+  host("kvm-1").BreakStream();
+  AwaitTrue([&] { return host("kvm-1").connections() > before; }, "connected again");
+  AwaitHost("kvm-1", pb::Host::ONLINE);
+  host("kvm-1").SetPower(VmUuid("web-1"), controller::PowerState::kOff);
+  AwaitTrue([&] { return host("kvm-1").acknowledged() > 0; }, "it is said again");
+}
+
 TEST_F(FlowTest, ProgressIsSeenWhileItIsBuilt) {
   AddHost("kvm-1", {"web-1"}).FinishAtOnce(false);
   VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup created, Create("web-1", "nightly"));
