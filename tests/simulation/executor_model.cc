@@ -41,7 +41,7 @@ absl::Status RemoveIncoming(ExecutorModel& process, Nas& nas, const executor::Ta
       });
 }
 
-ExecutorModel::ExecutorModel(const ExecutorEnv& env) : env_(env) {
+ExecutorModel::ExecutorModel(ExecutorEnv env) : env_(std::move(env)) {
   for (executor::KnownTask& task : env_.journal.Unfinished()) {
     busy_[task.record.vm_uuid] = task.record.task.ToString();
     Launch(std::move(task),
@@ -107,8 +107,8 @@ absl::StatusOr<bool> ExecutorModel::StartTask(const controller::BackupRecord& re
   return false;
 }
 
-absl::StatusOr<bool> ExecutorModel::CancelTask(const controller::TaskRef& ref) {
-  const executor::TaskId id{ref.task_id, ref.epoch};
+absl::StatusOr<bool> ExecutorModel::CancelTask(const controller::TaskRef& task) {
+  const executor::TaskId id{task.task_id, task.epoch};
   const auto found = tasks_.find(id);
   if (found == tasks_.end()) return env_.journal.RefuseUnlessUnfinished(id);
   found->second->Cancel();

@@ -44,7 +44,7 @@ struct ExecutorEnv {
 // overlay_keeper and repositories. Destroying it is kill -9.
 class ExecutorModel {
  public:
-  explicit ExecutorModel(const ExecutorEnv& env);
+  explicit ExecutorModel(ExecutorEnv env);
   ~ExecutorModel();
   ExecutorModel(const ExecutorModel&) = delete;
   ExecutorModel& operator=(const ExecutorModel&) = delete;

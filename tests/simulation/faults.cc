@@ -35,7 +35,8 @@ Faults::Faults(World& world, bool kinds) : world_(world) {
 void Faults::Begin() {
   active_ = true;
   if (world_.scene.sick) return BeginSick();
-  world_.executor_dies = [this](const std::string&) {
+  world_.executor_dies = [this](Machine& machine, const std::string&) {
+    if (active_ && on_[kLibvirtAndPower]) BouncePower(machine);
     return active_ && executor_dies_ > 0 && world_.base.random.Chance(executor_dies_);
   };
   BeginHosts();
@@ -47,6 +48,7 @@ void Faults::Begin() {
 void Faults::BeginSick() {
   const bool repository = world_.base.random.Chance(0.5);
   world_.base.trace.Fault("sick", repository ? "repository-1 hangs" : "host-0 does not answer");
+  world_.sick_repository = repository;
   if (repository) world_.repositories[0]->hung = true;
   for (const auto& machine : world_.machines) {
     const bool sick = !repository && machine == world_.machines.front();
@@ -91,6 +93,20 @@ void Faults::BeginHosts() {
     world_.base.trace.Fault(vm.uuid, vm.on ? "goes off" : "goes on");
     vm.on ? machine.host.PowerOff(vm) : machine.host.PowerOn(vm);
   });
+}
+
+// A VM that is off is started, written to and stopped, all between two commands of its executor.
+void Faults::BouncePower(Machine& machine) {
+  Random& random = world_.base.random;
+  for (auto& [uuid, vm] : machine.host.vms) {
+    if (vm.on || !machine.host.libvirt_up || !random.Chance(0.03)) continue;
+    world_.base.trace.Fault(uuid, "goes on and off again");
+    machine.host.PowerOn(vm);
+    for (size_t disk = 0; disk < vm.disks.size(); ++disk) {
+      machine.host.GuestWrites(vm, static_cast<int>(disk), random.Below(kBlocks));
+    }
+    machine.host.PowerOff(vm);
+  }
 }
 
 void Faults::BeginRepositories() {
@@ -138,7 +154,8 @@ void Faults::BeginDisks() {
 }
 
 void Faults::AfterStep() {
-  if (!active_ || controller_dies_ <= 0 || world_.controller == nullptr) return;
+  if (!active_ || world_.scene.sick || controller_dies_ <= 0 || world_.controller == nullptr)
+    return;
   if (!world_.base.random.Chance(controller_dies_)) return;
   world_.KillController();
   world_.base.time.After(world_.base.random.Between(absl::Milliseconds(100), absl::Seconds(30)),

@@ -32,6 +32,7 @@ class Faults {
   Nas& AnyRepository();
   void BeginSick();
   void BeginHosts();
+  void BouncePower(Machine& machine);
   void BeginRepositories();
   void BeginDisks();
 

@@ -103,7 +103,7 @@ void Fiber::Impl::Root() {
   try {
     if (!self->killed) self->body();
   } catch (const Killed&) {
-    // As if it had never gone on.
+    self->killed = true;  // as if it had never gone on
   }
   self->body = nullptr;
   self->done = true;

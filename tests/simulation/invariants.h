@@ -4,10 +4,12 @@
 #include "tests/simulation/users.h"
 #include "tests/simulation/world.h"
 
+#include <cstdint>
 #include <map>
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace vmkeep::sim {
 
@@ -28,14 +30,17 @@ class Invariants {
   Left StillToDo() const;
   // When nothing is left to do.
   void AtRest();
+  int orphans() const { return orphans_; }  // see AtRest()
 
  private:
+  bool Moved();
+  static Left LeftOn(const Machine& machine);
   void CheckOverlays(Machine& machine);                                    // I1
   void CheckGuests(const Machine& machine);                                // I2
   void CheckPublished(const Nas& nas);                                     // I3
   void CheckRecords();                                                     // I5, I9
   void CheckPromises();                                                    // I6
-  void CheckVanished(Nas& nas);                                            // I8, I9
+  void CheckVanished(const Nas& nas);                                      // I8, I9
   void CheckForeign();                                                     // I8
   void CheckOthersGoOn();                                                  // I12
   void OnDeed(const std::string& deed, const executor::TaskRecord& task);  // I7
@@ -43,10 +48,13 @@ class Invariants {
 
   World& world_;
   const Users& users_;
+  std::vector<int64_t> looked_at_;
+  int orphans_ = 0;
+  int64_t deeds_ = 0;                                           // of tasks in repositories
   std::map<std::string, std::map<std::string, Blocks>> taken_;  // task id -> what each disk held
   std::map<std::string, absl::Duration> uncovered_;             // VM -> since when
-  std::map<std::string, std::set<std::string>> incoming_;       // repository -> before this step
-  std::map<std::string, std::set<std::string>> published_;
+  std::map<std::string, std::vector<std::string>> incoming_;    // repository -> before this step
+  std::map<std::string, std::vector<std::string>> published_;
   std::set<std::string> may_vanish_;  // backups that a task scrubbed
 };
 

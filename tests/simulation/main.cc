@@ -3,13 +3,17 @@
 #include "common/log.h"
 #include "tests/simulation/simulation.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <fstream>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -67,8 +71,7 @@ std::string Json(int64_t points, int64_t held, const std::vector<Wrong>& wrong) 
 // The trace up to the first thing that was wrong.
 void PrintTrace(const Outcome& outcome, bool whole) {
   size_t end = 0;
-  while (end < outcome.trace.size() && outcome.trace[end].find(" WRONG ") == std::string::npos)
-    ++end;
+  while (end < outcome.trace.size() && !absl::StrContains(outcome.trace[end], " WRONG ")) ++end;
   end = std::min(end + 1, outcome.trace.size());
   if (whole) end = outcome.trace.size();
   const size_t begin = whole || end < kTraceLines ? 0 : end - kTraceLines;
@@ -85,6 +88,7 @@ int Main(int argc, char** argv) {
   const auto began = std::chrono::steady_clock::now();
   int64_t held = 0;
   int64_t steps = 0;
+  int orphans = 0;
   size_t shown = 0;
   std::map<std::string, int> ended;
   std::vector<Wrong> wrong;
@@ -92,6 +96,7 @@ int Main(int argc, char** argv) {
     const uint64_t seed = options.first + static_cast<uint64_t>(i);
     const Outcome outcome = Simulate({.seed = seed});
     steps += outcome.steps;
+    orphans += outcome.orphans;
     for (const auto& [state, count] : outcome.ended) ended[state] += count;
     held += outcome.wrong.empty() ? 1 : 0;
     if (options.one || (!outcome.wrong.empty() && shown++ < kShownInFull)) {
@@ -112,6 +117,7 @@ int Main(int argc, char** argv) {
               static_cast<long long>(held), static_cast<long long>(options.seeds),
               static_cast<long long>(steps));
   for (const auto& [state, count] : ended) std::printf(" %s %d", state.c_str(), count);
+  std::printf(", of the failed ones published all the same %d", orphans);
   std::printf("; %.1f s, %.1f seeds/s\n", seconds, static_cast<double>(options.seeds) / seconds);
   if (!options.json.empty()) std::ofstream(options.json) << Json(options.seeds, held, wrong);
   return wrong.empty() ? 0 : 1;

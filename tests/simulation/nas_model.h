@@ -55,8 +55,7 @@ struct WorkerLimits {
 };
 
 // A worker's call, on a fiber: `work` happens at one instant, unless the repository fails or hangs.
-// `cancelled` is asked while it waits. A call that hung may happen later all the same, when the
-// repository answers again: nobody waits for it any more then. CANCELLED, DEADLINE_EXCEEDED.
+// `cancelled` is asked while it waits. CANCELLED, DEADLINE_EXCEEDED: then it never happens.
 absl::Status OnNas(Base& base, Nas& nas, bool writes, const WorkerLimits& limits,
                    const std::function<bool()>& cancelled,
                    const std::function<absl::Status()>& work);

@@ -93,7 +93,7 @@ class WireClient final : public controller::ExecutorClient {
 
  private:
   template <typename T>
-  void Call(std::function<absl::StatusOr<T>(ExecutorModel&)> serve, Callback<T> done,
+  void Call(const std::function<absl::StatusOr<T>(ExecutorModel&)>& serve, Callback<T> done,
             bool twice = false) {
     const auto answer = std::make_shared<Once<T>>(std::move(done));
     pending_.emplace_back([answer] { answer->Give(absl::CancelledError("the connection ended")); });
@@ -110,7 +110,7 @@ class WireClient final : public controller::ExecutorClient {
     wire.base_.time.After(wire.Delay(), [&wire, serve, answer] {
       if (wire.cut_) return;
       if (wire.silent_) {  // it lies in the executor's socket
-        wire.base_.time.After(absl::Seconds(1),
+        wire.base_.time.After(absl::Seconds(10),
                               [&wire, serve, answer] { Deliver<T>(wire, serve, answer); });
         return;
       }

@@ -6,6 +6,7 @@
 
 #include "absl/time/time.h"
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <memory>

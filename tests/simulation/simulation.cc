@@ -32,8 +32,10 @@ class Simulation {
         faults_(world_, run.faults),
         invariants_(world_, users_) {
     world_.committed = [this](const controller::BackupRecord& record) {
-      world_.base.trace.Add("record", absl::StrCat(record.id, " ", StateName(record.state), " ",
-                                                   record.task_id, ".", record.epoch));
+      world_.base.trace.Add(
+          "record", absl::StrCat(record.id, " ", StateName(record.state), " ", record.task_id, ".",
+                                 record.epoch, record.failure ? " " : "",
+                                 record.failure ? record.failure->reason : ""));
     };
   }
 
@@ -82,6 +84,7 @@ class Simulation {
     outcome.trace = world_.base.trace.lines();
     outcome.wrong = world_.base.trace.wrong();
     outcome.steps = steps_;
+    outcome.orphans = invariants_.orphans();
     for (const auto& [id, record] : world_.records()) {
       ++outcome.ended[std::string(StateName(record.state))];
     }

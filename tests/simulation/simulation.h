@@ -22,6 +22,7 @@ struct Outcome {
   std::vector<std::string> trace;
   int64_t steps = 0;
   std::map<std::string, int> ended;  // records by state
+  int orphans = 0;  // published, and the record says failed and that files may exist
 };
 
 // One simulation: about fifteen minutes of work and trouble, then everything is mended and has to

@@ -108,6 +108,7 @@ TaskEvent TaskDriver::RunStep(int index) {
   process_.Boundary(absl::StrCat("after ", name));
   if (!status.ok()) return {TaskEvent::Kind::kStepFailed, status, {}};
   std::vector<std::string> targets;
+  targets.reserve(task_.data.vm.disks.size());
   for (const executor::Disk& disk : task_.data.vm.disks) targets.push_back(disk.target);
   return {TaskEvent::Kind::kStepSucceeded, {}, targets};
 }

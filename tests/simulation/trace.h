@@ -35,12 +35,12 @@ class Trace {
     last_fault_ = absl::StrCat(who, ": ", what);
     Add(who, absl::StrCat("FAULT ", what));
   }
-  // Each kind of wrong once: one that lasts would hide the rest.
+  // Each invariant's first alone: one that lasts would hide the rest.
   void Report(const std::string& invariant, const std::string& detail) {
-    Add("WRONG", absl::StrCat(invariant, " ", detail));
     for (const Wrong& known : wrong_) {
       if (known.invariant == invariant) return;
     }
+    Add("WRONG", absl::StrCat(invariant, " ", detail));
     wrong_.push_back({"", last_fault_, invariant, detail});
   }
 

@@ -93,7 +93,7 @@ void World::StartExecutor(Machine& machine) {
   machine.executor = std::make_unique<ExecutorModel>(
       ExecutorEnv{base, machine.host, machine.journal, std::move(mounted),
                   [this, &machine](const std::string& where) {
-                    if (!executor_dies(where)) return false;
+                    if (!executor_dies(machine, where)) return false;
                     base.trace.Fault(machine.host.id, absl::StrCat("executor dies ", where));
                     return true;
                   },

@@ -54,15 +54,15 @@ class World {
 
   Base base;
   const Scene scene;
+  bool sick_repository = false;  // of a sick scene: repository 1 hangs; else host-0 does not answer
   StoreDisk store;
   std::vector<std::unique_ptr<Nas>> repositories;  // slot 1 and 2, mounted on every host
   std::vector<std::unique_ptr<Machine>> machines;
   std::unique_ptr<ControllerModel> controller;  // null: not running
 
   // Set by who looks on; before Begin().
-  std::function<bool(const std::string& where)> executor_dies = [](const std::string&) {
-    return false;
-  };
+  std::function<bool(Machine&, const std::string& where)> executor_dies =
+      [](Machine&, const std::string&) { return false; };
   std::function<void(const Machine&, const std::string& deed, const executor::TaskRecord&)> acts;
   std::function<void(const controller::BackupRecord&)> committed;
 
