@@ -74,7 +74,8 @@ struct Progress {
 };
 
 struct Condition {
-  // HOST_UNREACHABLE, HOST_DRAINING, WAITING_FOR_SLOT, REPOSITORY_ILL, VM_ON_OVERLAY
+  // HOST_UNREACHABLE, HOST_DRAINING, WAITING_FOR_SLOT, REPOSITORY_ILL, VM_ON_OVERLAY,
+  // BASE_NOT_FLUSHED
   std::string type;
   std::string message;
   absl::Time since;

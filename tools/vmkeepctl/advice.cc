@@ -114,6 +114,12 @@ constexpr std::array kAdvice = {
            "Make one of the host's repositories usable: \"vmkeepctl repo list\" says what each "
            "lacks."},
     Advice{"NO_SPACE", kFull},
+    Advice{"OVERLAY_MISSING",
+           "Put the overlay's file back where it was; until then nothing is touched."},
+    Advice{
+        "OVERLAY_NOT_MERGED",
+        "Keep the VM off and compare the overlay with the disk: it alone may hold what the guest "
+        "wrote during the backup."},
     Advice{"OVERLAY_SPACE",
            "Make room on the host's own file system: the guest's writes need it while the disks "
            "are copied."},

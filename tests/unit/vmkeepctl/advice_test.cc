@@ -44,6 +44,7 @@ const std::map<std::string, std::string>& NeverAFailure() {
       {"HOST_UNREACHABLE", "is a condition: the backup waits"},
       {"ILLEGAL_TRANSITION", "refuses a call"},
       {"INSECURE_LISTENER", "keeps a daemon from starting"},
+      {"MERGE_OUTRUN", "is an alert of a VM: the merge is tried on"},
       {"NAME_TAKEN", "refuses a call"},
       {"NO_IDENTITY", "refuses a call"},
       {"REQUEST_ID_REUSED", "refuses a call"},
@@ -55,6 +56,7 @@ const std::map<std::string, std::string>& NeverAFailure() {
       {"STORE_CLOSED", "refuses a call"},
       {"STORE_LOCKED", "keeps a daemon from starting"},
       {"UNFINISHED_BACKUP", "refuses a call"},
+      {"UNKNOWN_OVERLAY", "is an alert of a VM that no task works on"},
       {"VM_ID_IS_A_NAME", "refuses a call"},
       {"VM_REGISTERED", "refuses a call"},
   };

@@ -129,6 +129,18 @@ TEST(CheckupTest, Vms) {
   ASSERT_TRUE(stuck.has_value());
   EXPECT_EQ(stuck->level, Level::kFail);
   EXPECT_EQ(stuck->remedy, "do it");
+  const auto alert = CheckVm(
+      Parse<v1::Vm>("id: 'a' overlay { needs_attention: true files: '/d/a.vmkeep-1.qcow2' remedy: "
+                    "'make room' reason: 'MERGE_FAILED' message: 'no space left' }"),
+      kNow);
+  ASSERT_TRUE(alert.has_value());
+  EXPECT_THAT(alert->message, HasSubstr("runs on an overlay"));
+  EXPECT_THAT(alert->message, HasSubstr("(/d/a.vmkeep-1.qcow2); MERGE_FAILED: no space left"));
+  const auto kept = CheckVm(
+      Parse<v1::Vm>("id: 'a' overlay { needs_attention: true files_only: true remedy: 'look' }"),
+      kNow);
+  ASSERT_TRUE(kept.has_value());
+  EXPECT_THAT(kept->message, Not(HasSubstr("runs on an overlay")));
   const auto twice = CheckVm(Parse<v1::Vm>("id: 'a' candidate_host_ids: ['kvm-1', 'kvm-2']"), kNow);
   ASSERT_TRUE(twice.has_value());
   EXPECT_THAT(twice->message, HasSubstr("kvm-1, kvm-2"));
