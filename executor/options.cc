@@ -52,6 +52,13 @@ ABSL_FLAG(absl::Duration, stall_timeout, absl::Seconds(60),
           "a copy in which no byte moves for so long is given up");
 ABSL_FLAG(absl::Duration, copy_deadline, absl::Hours(24),
           "a copy that takes longer is given up, unless the controller asks otherwise");
+ABSL_FLAG(
+    absl::Duration, merge_suspend_for, absl::ZeroDuration(),
+    "how long a guest may be suspended when it writes faster than its disk can be merged and a "
+    "limit on its writes did not help; 0: never");
+ABSL_FLAG(absl::Duration, merge_trend_window, absl::Seconds(30),
+          "so long a merge is watched before it counts as outrun by its guest, and more is done "
+          "about it");
 ABSL_FLAG(std::string, metrics_listen, "",
           "where Prometheus scrapes /metrics over HTTP: a loopback host:port; empty: nowhere");
 ABSL_FLAG(std::string, log_level, "info", "debug, info, warning or error");
@@ -115,6 +122,13 @@ absl::StatusOr<TaskOptions> ParseTaskOptions() {
   tasks.copy_deadline = absl::GetFlag(FLAGS_copy_deadline);
   if (tasks.stall_timeout < absl::Seconds(1) || tasks.copy_deadline < absl::Seconds(1)) {
     return InvalidArgument("--stall_timeout, --copy_deadline", "must be 1s or more");
+  }
+  tasks.merge_ladder.suspend_for = absl::GetFlag(FLAGS_merge_suspend_for);
+  tasks.merge_ladder.window = absl::GetFlag(FLAGS_merge_trend_window);
+  if (tasks.merge_ladder.suspend_for < absl::ZeroDuration() ||
+      tasks.merge_ladder.window < absl::Seconds(1)) {
+    return InvalidArgument("--merge_suspend_for, --merge_trend_window",
+                           "must be 0 or more, and 1s or more");
   }
   return tasks;
 }

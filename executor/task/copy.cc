@@ -16,8 +16,6 @@
 namespace vmkeep::executor {
 namespace {
 
-// The watermark: what is left when the copy is given up is for the merge.
-constexpr double kWatermark = 0.5;
 constexpr absl::Duration kLookEvery = absl::Seconds(1);
 // To open a chain takes milliseconds, and seconds on a host that is very busy.
 constexpr absl::Duration kViewAnswersWithin = absl::Seconds(30);

@@ -76,6 +76,20 @@ absl::Status MergeDeadline(absl::string_view target, absl::Duration limit,
              last.message(), "; the executor goes on trying"));
 }
 
+absl::Status UnknownOverlay(absl::string_view vm, absl::string_view files) {
+  return MakeError(StatusCode::kFailedPrecondition, "UNKNOWN_OVERLAY",
+                   StrCat("VM ", vm, " was found on overlays that no journal names (", files,
+                          "): they were merged by their names"));
+}
+
+absl::Status MergeOutrun(absl::string_view target, int64_t left) {
+  return MakeError(
+      StatusCode::kUnavailable, "MERGE_OUTRUN",
+      StrCat("the guest writes to disk ", target, " faster than it can be merged: ", left,
+             " bytes are left and do not get less; it stays on its overlay "
+             "meanwhile"));
+}
+
 absl::Status SequenceUnknown(int64_t asked, int64_t last) {
   return MakeError(StatusCode::kOutOfRange, "SEQUENCE_UNKNOWN",
                    StrCat("events after ", asked, " are asked for, but the last one is ", last,

@@ -25,6 +25,10 @@ absl::Status DiskChanged(absl::string_view target,
 // kDeadlineExceeded, MERGE_DEADLINE; `last` is what the last try said.
 absl::Status MergeDeadline(absl::string_view target, absl::Duration limit,
                            const absl::Status& last);
+// kFailedPrecondition, UNKNOWN_OVERLAY: merged, and the files left for a person.
+absl::Status UnknownOverlay(absl::string_view vm, absl::string_view files);
+// kUnavailable, MERGE_OUTRUN: the guest writes faster than the merge, whatever was done.
+absl::Status MergeOutrun(absl::string_view target, int64_t left);
 absl::Status SequenceUnknown(int64_t asked, int64_t last);  // kOutOfRange, SEQUENCE_UNKNOWN
 
 // Whether the same work may succeed later without a change.

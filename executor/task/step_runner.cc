@@ -5,6 +5,7 @@
 #include "executor/task/backup_manifest.h"
 #include "executor/task/copy.h"
 #include "executor/task/errors.h"
+#include "executor/task/host_space.h"
 #include "executor/task/preflight.h"
 #include "executor/task/worker_job.h"
 
@@ -53,9 +54,9 @@ absl::Status StepRunner::Run(const TaskState& state, int index, const std::stop_
     case StepKind::kMerge:
       return RunMerge(step.target, stop);
     case StepKind::kCheck:
-      return RestoreDefinition(Merging(stop), data_.vm, data_.overlays);
+      return Noted(data_.overlays, RestoreDefinition(Merging(stop), data_.vm, data_.overlays));
     case StepKind::kRemoveOverlay:
-      return RemoveOverlays(Merging(stop), data_.overlays);
+      return Noted(data_.overlays, RemoveOverlays(Merging(stop), data_.overlays));
     case StepKind::kPublish:
       return RunPublish(stop);
     case StepKind::kDiscard:
@@ -115,9 +116,10 @@ absl::Status StepRunner::RunMerge(const std::string& target, const std::stop_tok
   const int index = IndexOf(target);
   if (index < 0) return absl::InternalError(absl::StrCat("no disk ", target));
   Enter(Progress::MERGING, index);
-  return MergeDisk(Merging(stop), data_.overlays[index], [this](const MergeStatus& status) {
-    progress_.Update(status.bytes_done, status.bytes_total, 0);
-  });
+  const OverlayDisk& overlay = data_.overlays[index];
+  return Noted({overlay}, MergeDisk(Merging(stop), overlay, [this](const MergeStatus& status) {
+                 progress_.Update(status.bytes_done, status.bytes_total, 0);
+               }));
 }
 
 absl::Status StepRunner::RunPublish(const std::stop_token& stop) {
@@ -172,7 +174,20 @@ absl::Status StepRunner::RunScrub(const std::stop_token& stop) {
 }
 
 MergeContext StepRunner::Merging(const std::stop_token& stop) const {
-  return {env_.hypervisor, env_.clock, env_.options.merge_deadline, stop};
+  return {env_.hypervisor,
+          env_.clock,
+          env_.options.merge_deadline,
+          stop,
+          [this](const OverlayDisk& disk, const absl::Status& status) {
+            env_.alerts->Note({disk}, {data_.vm.name, record_.backup_id}, status);
+          },
+          env_.options.merge_ladder,
+          RoomCheck(env_, data_.vm.disks)};
+}
+
+absl::Status StepRunner::Noted(const std::vector<OverlayDisk>& disks, absl::Status status) const {
+  env_.alerts->Note(disks, {data_.vm.name, record_.backup_id}, status);
+  return status;
 }
 
 int StepRunner::IndexOf(const std::string& target) const {

@@ -45,6 +45,8 @@ class StepRunner {
   absl::Status RunScrub(const std::stop_token& stop);
 
   MergeContext Merging(const std::stop_token& stop) const;
+  // `status` again, after it was told to the alerts: OK clears them.
+  absl::Status Noted(const std::vector<OverlayDisk>& disks, absl::Status status) const;
   int IndexOf(const std::string& target) const;
   absl::Duration CopyDeadline() const;
   void Enter(::vmkeep::v1::Progress::Phase phase, int disk = 0);

@@ -217,7 +217,8 @@ v1::Event TaskRun::EndedEvent(const TaskState& state, const Ending& ending) {
     *ended.mutable_backup() = *steps_.result();
   }
   ended.set_files_may_remain(ending.files_may_remain);
-  ended.set_vm_on_overlay(ending.vm_on_overlay);
+  // After a loss the VM is on its base, and only the files are kept.
+  ended.set_vm_on_overlay(ending.vm_on_overlay && !state.lost());
   ended.set_snapshot_taken(ending.snapshot_taken);
   return event;
 }

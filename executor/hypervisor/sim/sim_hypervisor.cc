@@ -22,6 +22,17 @@ namespace {
 // A merge is READY when it was looked at so often.
 constexpr int kPollsToReady = 3;
 
+// What a merge that is outrun has left, always.
+constexpr int64_t kOutrunBytes = 1 << 20;
+
+bool Outrun(const SimDisk& disk) {
+  const int given = disk.help.suspended                    ? 3
+                    : disk.help.write_bytes_per_second > 0 ? 2
+                    : disk.help.full_speed                 ? 1
+                                                           : 0;
+  return given < disk.outruns;
+}
+
 std::vector<std::string> OverlaysOf(const SimVm& vm) {
   std::vector<std::string> files;
   for (const SimDisk& disk : vm.disks) {
@@ -203,6 +214,14 @@ absl::StatusOr<MergeStatus> SimHypervisor::GetMergeStatus(const OverlayDisk& dis
   if (found.vm.power == PowerState::kOff) return MergeStatus{.phase = MergePhase::kOffline};
   MergeStatus status{.bytes_total = FileBytes(disk.overlay)};
   if (found.disk->merge_polls < 0) return status;
+  if (Outrun(*found.disk)) {
+    // Like a guest that rewrites the same blocks: all grows, and what is left stays.
+    status.phase = MergePhase::kRunning;
+    status.bytes_done = ++found.disk->merge_polls * kOutrunBytes;
+    status.bytes_total = status.bytes_done + kOutrunBytes;
+    VMKEEP_RETURN_IF_ERROR(SaveSimVm(found.vm));
+    return status;
+  }
   found.disk->merge_polls = std::min(found.disk->merge_polls + 1, kPollsToReady);
   VMKEEP_RETURN_IF_ERROR(SaveSimVm(found.vm));
   status.phase =
@@ -229,6 +248,19 @@ absl::Status SimHypervisor::Pivot(const OverlayDisk& disk) {
   found.disk->overlay.clear();
   found.disk->merge_polls = -1;
   return SaveSimVm(found.vm);
+}
+
+absl::Status SimHypervisor::HelpMerge(const OverlayDisk& disk, const MergeHelp& help) {
+  MutexLock lock(&mu_);
+  absl::StatusOr<SimVm> vm = Load(disk.vm_uuid);
+  if (absl::IsNotFound(vm.status())) return absl::OkStatus();
+  VMKEEP_RETURN_IF_ERROR(vm.status());
+  SimDisk* here = vm->FindDisk(disk.target);
+  if (here == nullptr || vm->power == PowerState::kOff || here->help == help) {
+    return absl::OkStatus();
+  }
+  here->help = help;
+  return SaveSimVm(*vm);
 }
 
 absl::Status SimHypervisor::CommitOffline(const OverlayDisk& disk) {
@@ -294,13 +326,35 @@ absl::Status SimHypervisor::SetPower(absl::string_view vm_uuid, PowerState power
     vm.power = power;
     // A merge lives in the VM's process.
     if (power == PowerState::kOff) {
-      for (SimDisk& disk : vm.disks) disk.merge_polls = -1;
+      for (SimDisk& disk : vm.disks) {
+        disk.merge_polls = -1;
+        disk.help = {};
+      }
     }
     VMKEEP_RETURN_IF_ERROR(SaveSimVm(vm));
     changed = changed_;
   }
   if (changed) changed();
   return absl::OkStatus();
+}
+
+absl::Status SimHypervisor::SetOutruns(absl::string_view vm_uuid, absl::string_view target,
+                                       int outruns) {
+  MutexLock lock(&mu_);
+  VMKEEP_ASSIGN_OR_RETURN(SimVm vm, Load(vm_uuid));
+  SimDisk* disk = vm.FindDisk(target);
+  if (disk == nullptr) return error::HypervisorFailed("outrun", "no such disk");
+  disk->outruns = outruns;
+  return SaveSimVm(vm);
+}
+
+absl::StatusOr<MergeHelp> SimHypervisor::HelpOf(absl::string_view vm_uuid,
+                                                absl::string_view target) {
+  MutexLock lock(&mu_);
+  VMKEEP_ASSIGN_OR_RETURN(SimVm vm, Load(vm_uuid));
+  const SimDisk* disk = vm.FindDisk(target);
+  if (disk == nullptr) return error::HypervisorFailed("help", "no such disk");
+  return disk->help;
 }
 
 absl::Status SimHypervisor::GuestWrite(absl::string_view vm_uuid, absl::string_view target,

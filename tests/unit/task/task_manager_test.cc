@@ -304,6 +304,44 @@ TEST_F(TaskManagerTest, MergeThatCannotBeDoneIsToldAndTheKeeperDoesItLater) {
   EXPECT_THAT(journal_->Stranded(), IsOkAndHolds(IsEmpty()));
 }
 
+// On the simulated hypervisor, whose guest is slowed down by what is set for it.
+TEST_F(TaskManagerTest, GuestThatOutrunsItsMergeIsLimitedUntilItIsHome) {
+  options_.merge_ladder.window = absl::Milliseconds(40);
+  Restart();
+  ASSERT_THAT(sim_.SetOutruns(SimVmUuid("web-1"), "vda", 2), IsOk());
+  EXPECT_EQ(End(Started()).outcome(), v1::TaskEnded::DONE);
+  EXPECT_THAT(sim_.HelpOf(SimVmUuid("web-1"), "vda"), IsOkAndHolds(MergeHelp{}));
+  EXPECT_THAT(env_->alerts->All(), IsEmpty());
+}
+
+TEST_F(TaskManagerTest, GuestThatNothingHelpsAgainstIsAnAlertUntilTheKeeperBringsItHome) {
+  options_.merge_ladder = {.window = absl::Milliseconds(40), .suspend_for = absl::Milliseconds(40)};
+  Restart();
+  ASSERT_THAT(sim_.SetOutruns(SimVmUuid("web-1"), "vda", 4), IsOk());
+  const v1::TaskEnded ended = End(Started());
+  EXPECT_EQ(ended.failure().reason(), "MERGE_DEADLINE");
+  EXPECT_TRUE(ended.vm_on_overlay());
+  EXPECT_THAT(sim_.HelpOf(SimVmUuid("web-1"), "vda"), IsOkAndHolds(MergeHelp{}));
+  ASSERT_THAT(env_->alerts->All(), SizeIs(1));
+  EXPECT_EQ(env_->alerts->All()[0].reason, "MERGE_DEADLINE");
+
+  ASSERT_THAT(sim_.SetOutruns(SimVmUuid("web-1"), "vda", 0), IsOk());
+  OverlayKeeper(*env_, *tasks_, [] {}).Look({});
+  EXPECT_THAT(Overlays(), IsEmpty());
+  EXPECT_THAT(env_->alerts->All(), IsEmpty());
+}
+
+// The executor dies with the guest limited: what it did is found on the VM, and taken back.
+TEST_F(TaskManagerTest, LimitOfAnExecutorThatDiedIsTakenBack) {
+  hypervisor_.pivot_fails = true;
+  EXPECT_EQ(End(Started()).failure().reason(), "MERGE_DEADLINE");
+  ASSERT_THAT(sim_.HelpMerge(Overlays()[0], {.write_bytes_per_second = 5}), IsOk());
+  Restart();
+  hypervisor_.pivot_fails = false;
+  OverlayKeeper(*env_, *tasks_, [] {}).Look({});
+  EXPECT_THAT(sim_.HelpOf(SimVmUuid("web-1"), "vda"), IsOkAndHolds(MergeHelp{}));
+}
+
 // In the step of the task, and in a look of the keeper when the merge was left to it.
 TEST_F(TaskManagerTest, OverlaysStayAfterAFlushThatFailedUntilSomebodyRemovesThem) {
   for (const bool in_keeper : {false, true}) {
@@ -312,7 +350,7 @@ TEST_F(TaskManagerTest, OverlaysStayAfterAFlushThatFailedUntilSomebodyRemovesThe
     EXPECT_CALL(hypervisor_, Restore)
         .WillOnce(testing::Return(error::BaseNotFlushed("/vm/vda.raw", "Input/output error")));
     const v1::TaskEnded ended = End(Started());
-    EXPECT_TRUE(ended.vm_on_overlay());
+    EXPECT_EQ(ended.vm_on_overlay(), in_keeper) << "after the loss it is on its base";
     EXPECT_EQ(ended.failure().reason(), in_keeper ? "MERGE_DEADLINE" : "BASE_NOT_FLUSHED");
     hypervisor_.pivot_fails = false;
 
