@@ -1,6 +1,5 @@
 #include "executor/hypervisor/libvirt/domain_note.h"
 
-#include "executor/hypervisor/hypervisor.h"
 #include "executor/hypervisor/libvirt/handles.h"
 #include "executor/hypervisor/libvirt/libvirt_error.h"
 
@@ -54,8 +53,8 @@ absl::Status RemoveNote(virDomainPtr domain, const std::string& uri) {
   return absl::OkStatus();
 }
 
-std::string OnOverlayUri(const std::string& overlay) {
-  return absl::StrCat("urn:vmkeep:on-overlay:", OverlayTask(overlay));
+std::string OnOverlayUri(const OverlayDisk& disk) {
+  return absl::StrCat("urn:vmkeep:on-overlay:", OverlayTask(disk.overlay), ":", disk.target);
 }
 
 }  // namespace vmkeep::executor::libvirt

@@ -1,6 +1,8 @@
 #ifndef VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_DOMAIN_NOTE_H_
 #define VMKEEP_EXECUTOR_HYPERVISOR_LIBVIRT_DOMAIN_NOTE_H_
 
+#include "executor/hypervisor/hypervisor.h"
+
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include <libvirt/libvirt.h>
@@ -20,9 +22,9 @@ absl::Status PutNote(virDomainPtr domain, const std::string& uri, int64_t value)
 // Absent is OK.
 absl::Status RemoveNote(virDomainPtr domain, const std::string& uri);
 
-// The note that a domain was put on a task's overlays. While it is there the domain cannot have
-// come off them but by a merge: a QEMU that runs loses no writes.
-std::string OnOverlayUri(const std::string& overlay);
+// The note that a domain's disk was put on an overlay. While it is there the disk cannot have come
+// off it but by a merge: a QEMU that runs loses no writes.
+std::string OnOverlayUri(const OverlayDisk& disk);
 
 }  // namespace vmkeep::executor::libvirt
 

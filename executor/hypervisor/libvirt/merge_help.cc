@@ -82,15 +82,31 @@ absl::Status SetWriteLimit(virDomainPtr domain, const std::string& target, int64
   return status;
 }
 
+// libvirt gives each disk with a limit a group; one that the disk is alone in is none.
+absl::StatusOr<bool> SharesGroup(virDomainPtr domain, const VmLook& look, const std::string& target,
+                                 const std::string& group) {
+  if (group.empty()) return false;
+  for (const libvirt::DiskXml& other : look.now().disks) {
+    if (other.target == target || other.empty) continue;
+    TuneParameters tune;
+    VMKEEP_RETURN_IF_ERROR(tune.Read(domain, other.target));
+    if (tune.Text(VIR_DOMAIN_BLOCK_IOTUNE_GROUP_NAME) == group) return true;
+  }
+  return false;
+}
+
 // A limit that the VM has already stays if it is lower. One over reads and writes together, or over
 // several disks, cannot be had beside ours.
-absl::Status Limit(virDomainPtr domain, const std::string& target, int64_t bytes) {
+absl::Status Limit(virDomainPtr domain, const VmLook& look, const std::string& target,
+                   int64_t bytes) {
   TuneParameters tune;
   VMKEEP_RETURN_IF_ERROR(tune.Read(domain, target));
   const int64_t now = tune.Number(kWriteBytes);
   if (now != 0 && now <= bytes) return absl::OkStatus();
-  if (tune.Number(VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_BYTES_SEC) != 0 ||
-      !tune.Text(VIR_DOMAIN_BLOCK_IOTUNE_GROUP_NAME).empty()) {
+  VMKEEP_ASSIGN_OR_RETURN(
+      const bool shared,
+      SharesGroup(domain, look, target, tune.Text(VIR_DOMAIN_BLOCK_IOTUNE_GROUP_NAME)));
+  if (shared || tune.Number(VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_BYTES_SEC) != 0) {
     return absl::FailedPreconditionError("the disk has limits of another kind already");
   }
   VMKEEP_ASSIGN_OR_RETURN(const std::optional<int64_t> noted,
@@ -130,7 +146,7 @@ absl::Status Apply(virDomainPtr domain, const VmLook& look, const std::string& t
     return LibvirtError("let the merge run at full speed");
   }
   VMKEEP_RETURN_IF_ERROR(help.write_bytes_per_second > 0
-                             ? Limit(domain, target, help.write_bytes_per_second)
+                             ? Limit(domain, look, target, help.write_bytes_per_second)
                              : Unlimit(domain, target));
   return help.suspended ? Suspend(domain, look) : Unsuspend(domain, look);
 }

@@ -36,7 +36,7 @@ absl::StatusOr<Since> SinceOverlay(const Access& access, const OverlayDisk& disk
   VMKEEP_ASSIGN_OR_RETURN(const VmLook look, libvirt::LookAt(domain.get(), /*secure=*/false));
   if (!look.running()) return Since{};
   VMKEEP_ASSIGN_OR_RETURN(const std::optional<int64_t> note,
-                          libvirt::Noted(domain.get(), libvirt::OnOverlayUri(disk.overlay)));
+                          libvirt::Noted(domain.get(), libvirt::OnOverlayUri(disk)));
   return Since{true, note.has_value()};
 }
 

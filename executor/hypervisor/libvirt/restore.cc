@@ -5,6 +5,7 @@
 #include "executor/hypervisor/errors.h"
 #include "executor/hypervisor/libvirt/all_vms.h"
 #include "executor/hypervisor/libvirt/connection.h"
+#include "executor/hypervisor/libvirt/domain_note.h"
 #include "executor/hypervisor/libvirt/image.h"
 #include "executor/hypervisor/libvirt/libvirt_error.h"
 #include "executor/hypervisor/libvirt/libvirt_hypervisor.h"
@@ -205,6 +206,13 @@ absl::Status RefuseWhileNamed(const Access& access, const OverlayDisk& disk) {
   });
 }
 
+// A VM that is off or gone has no notes.
+absl::Status ForgetOverlay(const Access& access, const OverlayDisk& disk) {
+  const absl::StatusOr<DomainHandle> domain = libvirt::FindVm(access, disk.vm_uuid);
+  if (!domain.ok() || virDomainIsActive(domain->get()) != 1) return absl::OkStatus();
+  return libvirt::RemoveNote(domain->get(), libvirt::OnOverlayUri(disk));
+}
+
 }  // namespace
 
 absl::Status LibvirtHypervisor::PutDefinitionBack(const VmDescription& before,
@@ -270,6 +278,9 @@ absl::Status LibvirtHypervisor::RemoveOverlay(const OverlayDisk& disk) {
     return error::HypervisorFailed("remove the overlay", gone.message());
   }
   merges_->SetMerged(disk, false);
+  // A note that stays does no harm, and ends with QEMU.
+  (void)connection_->Run("forget the overlay", absl::ZeroDuration(),
+                         [disk](const Access& access) { return ForgetOverlay(access, disk); });
   return absl::OkStatus();
 }
 

@@ -67,10 +67,11 @@ absl::Status CheckDisks(const VmLook& look, const SnapshotPlan& plan) {
 // Without the note a merge that nobody saw is not believed: nothing is lost but a file's removal.
 void NoteOnOverlay(virDomainPtr domain, const VmLook& look, const SnapshotPlan& plan) {
   if (!look.running()) return;
-  const absl::Status noted =
-      libvirt::PutNote(domain, libvirt::OnOverlayUri(plan.disks.front().overlay), 1);
-  if (!noted.ok())
+  for (const OverlayDisk& disk : plan.disks) {
+    const absl::Status noted = libvirt::PutNote(domain, libvirt::OnOverlayUri(disk), 1);
+    if (noted.ok()) continue;
     log::Warning("overlay_not_noted", {{"vm", plan.vm_uuid}, {"error", noted.message()}});
+  }
 }
 
 }  // namespace
