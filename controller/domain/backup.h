@@ -75,7 +75,7 @@ struct Progress {
 
 struct Condition {
   // HOST_UNREACHABLE, HOST_DRAINING, WAITING_FOR_SLOT, REPOSITORY_ILL, VM_ON_OVERLAY,
-  // BASE_NOT_FLUSHED
+  // BASE_NOT_FLUSHED, OVERLAY_NOT_MERGED
   std::string type;
   std::string message;
   absl::Time since;

@@ -12,9 +12,11 @@
 namespace vmkeep::controller {
 namespace {
 
-// The VM is on its base after a flush that failed: it is not on the overlay, whose files are kept.
+// Data of a VM that is on its own disks may be missing there: it is not on the overlay, whose files
+// are kept.
 std::string TypeOf(const Overlay& overlay) {
-  return overlay.files_only ? overlay.reason : "VM_ON_OVERLAY";
+  const bool kept = overlay.reason == "BASE_NOT_FLUSHED" || overlay.reason == "OVERLAY_NOT_MERGED";
+  return overlay.files_only && kept ? overlay.reason : "VM_ON_OVERLAY";
 }
 
 std::string MessageOf(const VmRecord& vm, const Overlay& overlay) {

@@ -138,7 +138,7 @@ absl::Status TakeHelpBack(absl::Duration until, const MergeContext& context,
                           const OverlayDisk& disk) {
   Backoff backoff = NewBackoff(disk.overlay);
   for (int tries = 0;;) {
-    const absl::Status status = context.hypervisor.HelpMerge(disk, {});
+    absl::Status status = context.hypervisor.HelpMerge(disk, {});
     if (status.ok()) return status;
     if (!MayPass(status, ++tries) || context.clock.Monotonic() >= until) {
       log::Error("guest_may_be_limited",

@@ -132,6 +132,7 @@ class RecoveryTest(GuardedTest):
         self.assertEqual(self.guest.overlays(), overlays, "something was removed")
         self.guest.define_again(self.definition)
         self.alert("OVERLAY_NOT_MERGED")
+        wait_until(lambda: self.condition(backup) == ["OVERLAY_NOT_MERGED"], "the backup's condition says so", 30)
         self.assertEqual(self.guest.overlays(), overlays, "what the guest wrote was removed")
         self.guest.define_again(on_overlays)
         self.check_home(running=False)

@@ -15,9 +15,9 @@
 
 #include "absl/strings/str_cat.h"
 
-#include <cstdlib>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace vmkeep::executor {
 namespace {
@@ -37,35 +37,36 @@ std::string LimitUri(const std::string& target) {
 
 class TuneParameters {
  public:
-  ~TuneParameters() { virTypedParamsFree(params_, count_); }
   TuneParameters() = default;
+  ~TuneParameters() { virTypedParamsClear(params_.data(), count_); }  // the texts in them
   TuneParameters(const TuneParameters&) = delete;
   TuneParameters& operator=(const TuneParameters&) = delete;
 
   absl::Status Read(virDomainPtr domain, const std::string& target) {
-    if (virDomainGetBlockIoTune(domain, target.c_str(), nullptr, &count_, kLive) != 0) {
+    int room = 0;
+    if (virDomainGetBlockIoTune(domain, target.c_str(), nullptr, &room, kLive) != 0) {
       return LibvirtError("ask for the limits of a disk");
     }
-    params_ = static_cast<virTypedParameterPtr>(calloc(count_, sizeof(virTypedParameter)));
-    if (params_ == nullptr) return absl::ResourceExhaustedError("no memory");
-    if (virDomainGetBlockIoTune(domain, target.c_str(), params_, &count_, kLive) != 0) {
+    params_.resize(room);
+    if (virDomainGetBlockIoTune(domain, target.c_str(), params_.data(), &room, kLive) != 0) {
       return LibvirtError("ask for the limits of a disk");
     }
+    count_ = room;
     return absl::OkStatus();
   }
-  int64_t Number(const char* name) const {
+  int64_t Number(const char* name) {
     unsigned long long value = 0;
-    return virTypedParamsGetULLong(params_, count_, name, &value) == 1 ? static_cast<int64_t>(value)
-                                                                       : 0;
+    const bool found = virTypedParamsGetULLong(params_.data(), count_, name, &value) == 1;
+    return found ? static_cast<int64_t>(value) : 0;
   }
-  std::string Text(const char* name) const {
+  std::string Text(const char* name) {
     const char* value = nullptr;
-    return virTypedParamsGetString(params_, count_, name, &value) == 1 && value != nullptr ? value
-                                                                                           : "";
+    const bool found = virTypedParamsGetString(params_.data(), count_, name, &value) == 1;
+    return found && value != nullptr ? value : "";
   }
 
  private:
-  virTypedParameterPtr params_ = nullptr;
+  std::vector<virTypedParameter> params_;
   int count_ = 0;
 };
 

@@ -57,7 +57,7 @@ TEST(MergeLadderTest, MergeThatGainsIsLeftAlone) {
 
 // Seen with a limit on the job: done and total both grow, and what is left stays.
 TEST(MergeLadderTest, ShareThatIsDoneGrowsAndStillItDoesNotConverge) {
-  const MergeSample before{absl::Seconds(0), 100, 400};
+  const MergeSample before{absl::ZeroDuration(), 100, 400};
   const MergeSample now{absl::Seconds(30), 900, 1200};
   EXPECT_FALSE(Converges(before, now, absl::Hours(6)));
   EXPECT_TRUE(Converges(before, {absl::Seconds(30), 900, 1100}, absl::Hours(6)));
@@ -65,7 +65,7 @@ TEST(MergeLadderTest, ShareThatIsDoneGrowsAndStillItDoesNotConverge) {
 }
 
 TEST(MergeLadderTest, GainThatIsTooSmallForTheDeadlineIsNone) {
-  const MergeSample before{absl::Seconds(0), 0, 1'000'000};
+  const MergeSample before{absl::ZeroDuration(), 0, 1'000'000};
   const MergeSample now{absl::Seconds(30), 0, 999'000};  // 999 more such windows
   EXPECT_TRUE(Converges(before, now, absl::Seconds(30 * 999)));
   EXPECT_FALSE(Converges(before, now, absl::Seconds(30 * 998)));
