@@ -11,6 +11,7 @@
 #include "tests/unit/task/fake_worker.h"
 #include "tests/unit/task/scripted_hypervisor.h"
 
+#include "absl/strings/match.h"
 #include <SQLiteCpp/SQLiteCpp.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -26,12 +27,9 @@
 namespace vmkeep::executor {
 namespace {
 
-using ::testing::_;
-using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::NiceMock;
-using ::testing::Not;
 using ::testing::SizeIs;
 using ::vmkeep::test::HasReason;
 using ::vmkeep::test::IsOk;
@@ -107,14 +105,14 @@ class TaskManagerTest : public ::testing::Test {
   int OverlayFiles() {
     int count = 0;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_.path("vms"))) {
-      count += entry.path().string().find(".vmkeep-") != std::string::npos ? 1 : 0;
+      count += absl::StrContains(entry.path().string(), ".vmkeep-") ? 1 : 0;
     }
     return count;
   }
   void RemoveOverlayFiles() {
     std::vector<std::filesystem::path> files;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_.path("vms"))) {
-      if (entry.path().string().find(".vmkeep-") != std::string::npos) files.push_back(entry);
+      if (absl::StrContains(entry.path().string(), ".vmkeep-")) files.push_back(entry);
     }
     for (const auto& file : files) std::filesystem::remove(file);
   }
