@@ -122,9 +122,9 @@ class FaultsTest(GuardedTest):
         self.slow_merge()
         with self.kept_slow():
             self.site.executor.start()
-            wait_until(lambda: self.write_limit() == 1 << 20, "the guest's writes are limited", 60, 0.2)
+            wait_until(lambda: self.write_limit() < 400_000_000, "the guest's writes are limited", 60, 0.1)
             self.kill_executor()
-        self.assertEqual(self.write_limit(), 1 << 20)
+        self.assertLess(self.write_limit(), 400_000_000, "the limit was taken back already: nothing would be shown")
         self.site.executor.start()
         self.failed_retryable(backup)
         self.check_home()
