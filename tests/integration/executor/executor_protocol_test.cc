@@ -121,6 +121,29 @@ TEST_F(ExecutorProtocolTest, StaleEpochIsRefusedAlsoAfterARestart) {
   EXPECT_EQ(ReasonOf(status), "STALE_EPOCH");
 }
 
+// As from a controller's queue that was stuck in the network. Red when Accept() does not compare
+// the epoch.
+TEST_F(ExecutorProtocolTest, AnOldTryNeitherStartsNorStopsTheNewOne) {
+  executor_.SetGate("disk-vda");
+  exec::StartTaskRequest request = executor_.NewBackup();
+  request.mutable_task()->set_epoch(2);
+  ASSERT_TRUE(executor_.StartTask(request).ok());
+  exec::StartTaskRequest old = request;
+  old.mutable_task()->set_task_id(executor_.NewBackup().task().task_id());
+  for (const int epoch : {1, 2}) {  // older; and the same one, claimed by another task
+    old.mutable_task()->set_epoch(epoch);
+    EXPECT_FALSE(executor_.StartTask(old).ok()) << "epoch " << epoch;
+    bool known = true;
+    EXPECT_TRUE(executor_.Cancel(old.task(), &known).ok());
+    EXPECT_FALSE(known);
+  }
+  ASSERT_EQ(ListTasks().tasks_size(), 1);
+  EXPECT_EQ(ListTasks().tasks(0).task().task_id(), request.task().task_id());
+  executor_.SetGate("");
+  EXPECT_EQ(executor_.ReadEnd(request.task()).outcome(), exec::TaskEnded::DONE);
+  EXPECT_EQ(ReasonOf(executor_.StartTask(old)), "STALE_EPOCH");
+}
+
 TEST_F(ExecutorProtocolTest, CancelOfAnUnknownTaskKeepsItOut) {
   const exec::StartTaskRequest request = executor_.NewBackup();
   bool known = true;
