@@ -58,6 +58,14 @@ def late_error(stage, side):
     stage.repository.make_room()
 
 
+@fault("write error (EIO) near the end of the copy", kind="fuse")
+def eio(stage, side):
+    stage.repository.fail_writes("write vda EIO from=146800640")
+    side.start()
+    side.settle(60)
+    stage.repository.fail_writes("")
+
+
 @fault("repository not mounted")
 def not_mounted(stage, side):
     stage.repository.unmount()

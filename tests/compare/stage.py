@@ -9,8 +9,11 @@ import os
 import pathlib
 import signal
 import subprocess
+import sys
 import uuid
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from faultfs import FaultFs
 from harness import Guest, run, scratch, virsh, wait_until
 
 MIB = 1 << 20
@@ -19,14 +22,19 @@ DATA = 160 * MIB  # of vda: what a copy of it has to move at least
 
 
 class Repository:
-    """Mounted at `path`. kind: tmpfs; ext4; or thin, an ext4 whose own storage can run dry, so that writes fail late."""
+    """Mounted at `path`. kind: tmpfs; ext4; thin, an ext4 whose own storage can run dry, so that writes fail late; or fuse, a
+    folder behind tests/faultfs."""
 
     def __init__(self, stack, folder, kind):
         self.path, self.kind, self.folder = folder / "repository", kind, folder
         self.path.mkdir()
-        self.device = None
+        self.device = self.fuse = None
         self.filler = folder / "storage/filler" if kind == "thin" else self.path / ".filler"
         stack.callback(self._drop)
+        if kind == "fuse":
+            self.fuse = FaultFs(self.path, folder / "faultfs")
+            stack.callback(self.fuse.close)
+            return
         if kind != "tmpfs":
             storage = folder / "storage"
             storage.mkdir()
@@ -47,6 +55,10 @@ class Repository:
 
     def unmount(self):
         run("umount", self.path)
+
+    def fail_writes(self, rule):
+        """kind fuse: a rule of tests/faultfs/main.cc; "" for none."""
+        self.fuse.fault(*([rule] if rule else []))
 
     def reread(self):
         """Forgets what this host has in its cache: afterwards the repository says what another host would see."""
@@ -79,6 +91,8 @@ class Repository:
         self._thaw.wait()
 
     def _drop(self):
+        if self.fuse:
+            return
         if os.path.ismount(self.path):
             wait_until(lambda: run("umount", self.path, check=False).returncode == 0
                        or not os.path.ismount(self.path), "the repository is unmounted", 30, 0.2)

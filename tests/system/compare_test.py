@@ -46,8 +46,27 @@ class CompareTest(unittest.TestCase):
         self.assertLessEqual({"LOST", "FALSE_SUCCESS"}, kinds(self.cases["script", "guest_off"]))
 
 
+class ClaimsTest(unittest.TestCase):
+    """What is said against what is there: each pair, also those that no side has shown."""
+
+    def test_every_pair(self):
+        from judge import Verdict, judge_claims
+        for claims, whole, vm, expected in (
+                (["success"], 1, None, set()), (["failure"], 0, None, set()), (["success", "failure"], 1, None, set()),
+                (["failure"], 0, "OVERLAY", set()),  # wrong by itself, and no lie
+                (["success"], 0, None, {"FALSE_SUCCESS"}), (["success"], 1, "LOST", {"FALSE_SUCCESS"}),
+                (["failure"], 1, None, {"FALSE_FAILURE"}), (["nothing"], 0, None, {"NO_WORD"}),
+                (["success", "success"], 1, None, {"FALSE_SUCCESS"})):
+            verdict = Verdict()
+            verdict.claims, verdict.whole = claims, whole
+            if vm:
+                verdict.add(vm, "")
+            judge_claims(verdict)
+            self.assertEqual({w["what"] for w in verdict.wrong} - {vm}, expected, (claims, whole, vm))
+
+
 class InstantTest(unittest.TestCase):
-    """The one check of the judge that neither side makes go red: copies of two disks that are of two moments."""
+    """Copies of two disks that are of two moments: neither side makes such."""
 
     CONSOLE = "".join(f"ack {disk} {n}\r\n" for n in range(1, 9) for disk in ("vda", "vdb"))
 
