@@ -43,7 +43,7 @@ class Repository:
             with open(image, "wb") as file:
                 file.truncate(800 * MIB)
             # No journal: an error of one write stays one of that write, as on a NAS, and does not end the file system.
-            run("mkfs.ext4", "-q", "-O", "^has_journal", "-E", "lazy_itable_init=0", image)
+            run("mkfs.ext4", "-q", "-O", "^has_journal", "-E", "nodiscard,lazy_itable_init=0", image)
             self.device = run("losetup", "--find", "--show", image).stdout.strip()
         self.mount()
 
@@ -67,6 +67,8 @@ class Repository:
             self.mount()
 
     def fill(self):
+        # What is there already stays: only what comes now is too much, or a full storage would cost the file system itself.
+        run("sync", "-f", self.path)
         with contextlib.suppress(OSError), open(self.filler, "wb", buffering=0) as filler:
             for size in (MIB, 4096, 1):
                 with contextlib.suppress(OSError):
