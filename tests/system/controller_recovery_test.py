@@ -1,7 +1,8 @@
 """The controller is killed, cancels come at any moment, publishes come late, its disk is full: what the record says is true
 all the same, one backup is at most one folder, and nothing else stays visible.
 
-Real daemons, simulated hypervisor; gate-worker holds a job until the test lets it go. The full disk is a small tmpfs.
+Real daemons, simulated hypervisor; gate-worker holds a job until the test lets it go. The full disk is a small tmpfs, the
+failing one a FUSE file system (tests/faultfs).
 
 Seen red by breaking the code:
 - KillTest: Scheduler::Start that takes up no open record (10 of its tests); HostOnline that cancels tasks which a record owns;
@@ -11,12 +12,15 @@ Seen red by breaking the code:
 
 import ctypes
 import os
+import pathlib
 import random
 import signal
 import sys
 import time
 import unittest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import faultfs
 from harness import BIN, Api, Site, SystemTest, check_published, run, wait_until
 
 GATE_WORKER = BIN.parent / "tests" / "gate-worker"
@@ -331,6 +335,49 @@ class CancelTest(RecoverySite):
             self.assertIn(self.scrub(backup), ("SCRUB", "SCRUBBING", "CLOSED"))
             self.assert_gone(backup)
         print(f"seed {SEED}: cancelled in {met}", file=sys.stderr)
+
+
+class FailingDiskTest(RecoverySite):
+    """The controller's disk answers EIO when it is to flush (a FUSE file system): the same as with a full one."""
+
+    @classmethod
+    def prepare(cls):
+        if why := faultfs.missing():
+            raise unittest.SkipTest(why)
+        cls.disk = faultfs.FaultFs(cls.dir / "controller", cls.dir / "faultfs")
+        cls.stack.callback(cls.disk.close)
+        # Before the file system goes, the controller has to.
+        cls.stack.callback(lambda: cls.site.controller.alive() and cls.site.controller.kill())
+
+    def tearDown(self):
+        self.disk.fault()
+        super().tearDown()
+
+    def test_a_disk_that_fails_to_flush(self):
+        kept = self.create("db-1")
+        self.assert_running(kept)
+        building = self.held("disk-vda")
+        self.disk.fault("fsync * EIO")
+
+        fields = {"vm_id": "db-1", "name": "not safe", "repository": 1, "request_id": "3f1c2f6e-4a65-4a0a-8f0e-d6c1b0a6d003"}
+        code, reason, message, _ = self.api.error("BackupService/CreateBackup", **fields)
+        self.assertEqual((code, reason), ("UNAVAILABLE", "DATABASE_ERROR"), message)
+        code, reason, message, _ = self.api.error("BackupService/UpdateBackup", id=kept, state="SCRUB")
+        self.assertEqual((code, reason), ("UNAVAILABLE", "DATABASE_ERROR"), message)
+        self.gate("")
+        wait_until(lambda: any(building in line for line in self.executor_lines("task_end")), "it is published")
+        wait_until(lambda: "host_offline" in self.site.controller.log.read_text(), "the link gives up and asks again")
+        self.assertEqual({b["id"]: b["state"] for b in self.site.json("backup", "list")["backups"]},
+                         {kept: "RUNNING", building: "BUILDING"})
+
+        # What was refused is not there after a kill either; what was not acknowledged comes again.
+        self.kill_controller()
+        self.disk.fault()
+        self.start_controller()
+        self.assert_running(building)
+        self.assert_running(kept)
+        self.assertEqual({b["id"] for b in self.site.json("backup", "list")["backups"]}, {kept, building})
+        self.assert_running(self.api.call("BackupService/CreateBackup", **fields)["id"])
 
 
 class FullDiskTest(RecoverySite):
