@@ -7,7 +7,7 @@ import pathlib
 import re
 import subprocess
 
-from harness import LAB, run, virsh, wait_until
+from harness import LAB, run, wait_until
 from sides import FAILURE, SILENCE, SUCCESS
 from stage import seed_of
 
