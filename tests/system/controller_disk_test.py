@@ -1,7 +1,7 @@
 """The controller's disk is full, or fails: it says UNAVAILABLE, acknowledges nothing, and goes on when the disk does.
 
-The full disk is a small tmpfs, the failing one a FUSE file system (tests/faultfs). FullDiskTest was seen red with the store's
-writer answering OK when COMMIT failed, and with ApplyEvents acknowledging what was not recorded."""
+The full disk is a small tmpfs, the failing one a FUSE file system (tests/faultfs). Both were seen red with the store's
+writer answering OK when COMMIT failed; FullDiskTest also with ApplyEvents acknowledging what was not recorded."""
 
 import ctypes
 import os

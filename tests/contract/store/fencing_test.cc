@@ -65,7 +65,7 @@ class FencingContract : public StoreContract {
     event.body = std::move(body);
     std::promise<absl::StatusOr<int64_t>> answer;
     recorder.ApplyEvents("kvm-1", "e-1", {event},
-                         [&](absl::StatusOr<int64_t> last) { answer.set_value(last); });
+                         [&](const absl::StatusOr<int64_t>& last) { answer.set_value(last); });
     return answer.get_future().get();
   }
   absl::StatusOr<BackupRecord> Cancel(const BackupId& id) {
