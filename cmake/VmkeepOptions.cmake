@@ -26,3 +26,6 @@ if(VMKEEP_SANITIZE)
   # libvirt, gRPC and protobuf of the system are not instrumented.
   add_compile_definitions(VMKEEP_SANITIZED=1)
 endif()
+
+# Places where tests/chaos holds or fails a side effect (docs/adr/0050). Never in what is installed.
+option(VMKEEP_FAULT_POINTS "Build in the fault points of common/fault_point" OFF)

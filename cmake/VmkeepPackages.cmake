@@ -15,6 +15,7 @@ find_package(prometheus-cpp CONFIG REQUIRED)  # the core only: see docs/adr/0045
 find_package(GTest CONFIG REQUIRED)
 pkg_check_modules(libvirt REQUIRED IMPORTED_TARGET libvirt)
 pkg_check_modules(libnbd REQUIRED IMPORTED_TARGET libnbd)
+pkg_check_modules(fuse3 REQUIRED IMPORTED_TARGET fuse3)  # tests/faultfs
 pkg_check_modules(cpp-httplib REQUIRED IMPORTED_TARGET cpp-httplib)
 
 find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)

@@ -5,6 +5,7 @@
 #include "common/metrics/grpc_calls.h"
 #include "common/status_macros.h"
 #include "common/version.h"
+#include "controller/dispatch/fault_executor_client.h"
 #include "controller/dispatch/grpc_executor_client.h"
 #include "controller/domain/states.h"
 #include "controller/metrics/families.h"
@@ -63,7 +64,7 @@ App::Parts App::RealParts(const Options& options) {
   links.seed = std::random_device()();
   SchedulerOptions scheduler;
   scheduler.seed = std::random_device()();
-  return {RealClock(), GrpcExecutorClientFactory(options.tls), links, scheduler};
+  return {RealClock(), WithFaultPoints(GrpcExecutorClientFactory(options.tls)), links, scheduler};
 }
 
 absl::StatusOr<std::unique_ptr<App>> App::Start(const Options& options, Parts parts) {
@@ -87,7 +88,7 @@ App::App(const Options& options, Parts parts, std::unique_ptr<BackupStore> store
     : options_(options),
       clock_(parts.clock),
       store_(std::move(store)),
-      loop_(std::make_shared<Loop>(clock_)),
+      loop_(std::make_shared<ThreadLoop>(clock_)),
       inventory_(*store_, clock_),
       live_(clock_),
       recorder_(*store_, live_, clock_),

@@ -71,7 +71,7 @@ class App {
   Clock& clock_;
   metrics::Registry metrics_;
   std::unique_ptr<BackupStore> store_;
-  const std::shared_ptr<Loop> loop_;
+  const std::shared_ptr<ThreadLoop> loop_;
   Inventory inventory_;
   LiveState live_;
   Recorder recorder_;

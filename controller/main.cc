@@ -1,3 +1,4 @@
+#include "common/fault_point/fault_point.h"
 #include "common/log.h"
 #include "common/version.h"
 #include "controller/app.h"
@@ -38,7 +39,9 @@ int main(int argc, char** argv) {
   absl::SetProgramUsageMessage(
       "owns the backup records of a fleet and drives the executors on its hosts");
   absl::FlagsUsageConfig usage;
-  usage.version_string = [] { return absl::StrCat("vmkeep-controller ", vmkeep::kVersion, "\n"); };
+  usage.version_string = [] {
+    return absl::StrCat("vmkeep-controller ", vmkeep::kVersion, vmkeep::kFaultPointsNote, "\n");
+  };
   absl::SetFlagsUsageConfig(usage);
   if (absl::ParseCommandLine(argc, argv).size() > 1) {
     return Fail(absl::InvalidArgumentError("takes flags only; see --help"));

@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/metrics/grpc_calls.h"
 #include "common/status_macros.h"
+#include "executor/hypervisor/fault_hypervisor.h"
 #include "executor/hypervisor/libvirt/libvirt_hypervisor.h"
 #include "executor/hypervisor/sim/sim_hypervisor.h"
 #include "executor/hypervisor/sim/sim_setup.h"
@@ -101,15 +102,16 @@ App::App(const Options& options, std::unique_ptr<metrics::Registry> metrics,
       lock_(std::move(lock)),
       journal_(std::move(journal)),
       process_worker_(options.worker_binary),
-      worker_(process_worker_, *metrics_, RealClock()),
+      guard_(process_worker_, options.repositories, RealClock()),
+      worker_(guard_, *metrics_, RealClock()),
       events_(*journal_, RealClock()),
-      hypervisor_(std::move(hypervisor), *metrics_, RealClock()),
+      hypervisor_(WithFaultPoints(std::move(hypervisor)), *metrics_, RealClock()),
       env_{hypervisor_, worker_, *journal_, RealClock(), options.tasks},
-      repositories_(env_, [this] { events_.TellInventoryChanged(); }),
+      repositories_(env_, guard_, [this] { events_.TellInventoryChanged(); }),
       tasks_(env_, events_, [this] { repositories_.Refresh(); }),
       overlays_(env_, tasks_, [this] { events_.TellInventoryChanged(); }),
       service_(env_, events_, tasks_, repositories_),
-      state_metrics_(env_, tasks_, repositories_, hypervisor_, worker_) {}
+      state_metrics_(env_, tasks_, repositories_, hypervisor_, worker_, guard_) {}
 
 // Before anything runs: an address that cannot be used is said with nothing begun.
 absl::Status App::ServeMetrics(const std::string& address) {
@@ -122,6 +124,7 @@ absl::Status App::ServeMetrics(const std::string& address) {
 }
 
 absl::Status App::Serve(const Options& options) {
+  env_.alerts->OnChange([this] { events_.TellInventoryChanged(); });
   VMKEEP_RETURN_IF_ERROR(tasks_.Recover());
   hypervisor_.OnChange([this] { events_.TellInventoryChanged(); });
   repositories_.Run();

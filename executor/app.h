@@ -14,6 +14,7 @@
 #include "executor/task/overlay_keeper.h"
 #include "executor/task/repositories.h"
 #include "executor/task/task_manager.h"
+#include "executor/worker_client/repository_guard.h"
 #include "executor/worker_client/worker_client.h"
 
 #include "absl/status/status.h"
@@ -63,6 +64,7 @@ class App {
   const std::unique_ptr<StateLock> lock_;
   const std::unique_ptr<Journal> journal_;
   ProcessWorker process_worker_;
+  RepositoryGuard guard_;
   MeasuredWorker worker_;
   EventLog events_;
   MeasuredHypervisor hypervisor_;

@@ -1,6 +1,7 @@
 #include "executor/options.h"
 
 #include "common/error.h"
+#include "common/fault_point/fault_point.h"
 #include "common/status_macros.h"
 #include "common/version.h"
 
@@ -52,6 +53,23 @@ ABSL_FLAG(absl::Duration, stall_timeout, absl::Seconds(60),
           "a copy in which no byte moves for so long is given up");
 ABSL_FLAG(absl::Duration, copy_deadline, absl::Hours(24),
           "a copy that takes longer is given up, unless the controller asks otherwise");
+ABSL_FLAG(
+    absl::Duration, probe_interval, absl::Minutes(1),
+    "how often each repository is probed; one where jobs hung or kept failing is left alone for "
+    "so long, then used again after a probe that goes well");
+ABSL_FLAG(absl::Duration, probe_deadline, absl::Seconds(30),
+          "a probe of a repository that takes longer is given up, and the repository is ill");
+ABSL_FLAG(
+    int, hanging_workers_limit, 4,
+    "once a worker of a repository hangs and cannot be killed, no job is begun there that would "
+    "make more than so many; the jobs of two backups and a probe need 4");
+ABSL_FLAG(
+    absl::Duration, merge_suspend_for, absl::ZeroDuration(),
+    "how long a guest may be suspended when it writes faster than its disk can be merged and a "
+    "limit on its writes did not help; 0: never");
+ABSL_FLAG(absl::Duration, merge_trend_window, absl::Seconds(30),
+          "so long a merge is watched before it counts as outrun by its guest, and more is done "
+          "about it");
 ABSL_FLAG(std::string, metrics_listen, "",
           "where Prometheus scrapes /metrics over HTTP: a loopback host:port; empty: nowhere");
 ABSL_FLAG(std::string, log_level, "info", "debug, info, warning or error");
@@ -116,7 +134,28 @@ absl::StatusOr<TaskOptions> ParseTaskOptions() {
   if (tasks.stall_timeout < absl::Seconds(1) || tasks.copy_deadline < absl::Seconds(1)) {
     return InvalidArgument("--stall_timeout, --copy_deadline", "must be 1s or more");
   }
+  tasks.probe_interval = absl::GetFlag(FLAGS_probe_interval);
+  tasks.probe_deadline = absl::GetFlag(FLAGS_probe_deadline);
+  if (tasks.probe_interval < absl::Seconds(1) || tasks.probe_deadline < absl::Seconds(1)) {
+    return InvalidArgument("--probe_interval, --probe_deadline", "must be 1s or more");
+  }
+  tasks.merge_ladder.suspend_for = absl::GetFlag(FLAGS_merge_suspend_for);
+  tasks.merge_ladder.window = absl::GetFlag(FLAGS_merge_trend_window);
+  if (tasks.merge_ladder.suspend_for < absl::ZeroDuration() ||
+      tasks.merge_ladder.window < absl::Seconds(1)) {
+    return InvalidArgument("--merge_suspend_for, --merge_trend_window",
+                           "must be 0 or more, and 1s or more");
+  }
   return tasks;
+}
+
+absl::StatusOr<RepositoryLimits> ParseRepositoryLimits() {
+  RepositoryLimits limits;
+  limits.max_hanging = absl::GetFlag(FLAGS_hanging_workers_limit);
+  if (limits.max_hanging < 1)
+    return InvalidArgument("--hanging_workers_limit", "must be 1 or more");
+  limits.rest = absl::GetFlag(FLAGS_probe_interval);
+  return limits;
 }
 
 }  // namespace
@@ -126,7 +165,9 @@ absl::StatusOr<Options> ParseOptions(int argc, char** argv) {
   usage.contains_help_flags = [](absl::string_view file) {
     return absl::EndsWith(file, "executor/options.cc");
   };
-  usage.version_string = [] { return absl::StrCat("vmkeep-executor ", kVersion, "\n"); };
+  usage.version_string = [] {
+    return absl::StrCat("vmkeep-executor ", kVersion, kFaultPointsNote, "\n");
+  };
   absl::SetFlagsUsageConfig(usage);
   absl::SetProgramUsageMessage(
       "takes, publishes and scrubs backups on one host.\n"
@@ -157,6 +198,7 @@ absl::StatusOr<Options> ParseOptions(int argc, char** argv) {
   }
   VMKEEP_ASSIGN_OR_RETURN(options.log_level, ParseLevel(absl::GetFlag(FLAGS_log_level)));
   VMKEEP_ASSIGN_OR_RETURN(options.tasks, ParseTaskOptions());
+  VMKEEP_ASSIGN_OR_RETURN(options.repositories, ParseRepositoryLimits());
   options.tasks.flat_view_dir = FlatViewDir(options.state_dir);
   return options;
 }

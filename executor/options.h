@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 #include "executor/task/environment.h"
+#include "executor/worker_client/repository_guard.h"
 
 #include "absl/status/statusor.h"
 
@@ -25,6 +26,7 @@ struct Options {
   std::string worker_binary;
   std::string metrics_listen;  // empty: no metrics
   log::Level log_level = log::Level::kInfo;
+  RepositoryLimits repositories;
   TaskOptions tasks;
 };
 

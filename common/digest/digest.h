@@ -62,18 +62,28 @@ Sha256 HashOfZeros(int64_t bytes);
 Sha256 HashChunk(Hasher* hasher, Bytes chunk);
 bool IsZero(Bytes bytes);
 
+// What of a list is there already: its first lines, and the SHA-256 of their bytes so far.
+struct ListStart {
+  int64_t lines = 0;
+  Hasher root;
+};
+
 // Makes the list from digests that come in any order, as several threads give them; memory grows
 // only with how far they run ahead of each other. Not thread-safe.
 class ListWriter {
  public:
   // Takes the text of the list, piece by piece, in order.
   using Sink = std::function<absl::Status(absl::string_view text)>;
-  explicit ListWriter(Sink sink) : sink_(std::move(sink)) {}
+  // Goes on after `start`, which is not given to the sink again.
+  explicit ListWriter(Sink sink, ListStart start = {})
+      : sink_(std::move(sink)), next_(start.lines), root_(std::move(start.root)) {}
 
   // Each index once. Gives what is complete to the sink, in pieces.
   absl::Status Add(int64_t index, const Sha256& digest);
   // `count` times the same digest, from `index` on.
   absl::Status AddRun(int64_t index, int64_t count, const Sha256& digest);
+  // Gives to the sink what is complete.
+  absl::Status Flush();
   // Gives the rest to the sink; the root as hex. FAILED_PRECONDITION when a chunk below `chunks` is
   // missing.
   absl::StatusOr<std::string> Finish(int64_t chunks);
@@ -84,11 +94,10 @@ class ListWriter {
     Sha256 digest;
   };
   absl::Status Append(const Run& run);
-  absl::Status Flush();
 
   const Sink sink_;
   std::map<int64_t, Run> ahead_;  // by first index: what came before its turn
-  int64_t next_ = 0;
+  int64_t next_;
   std::string text_;  // complete, not yet given to the sink
   Hasher root_;
 };

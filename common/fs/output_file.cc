@@ -5,6 +5,7 @@
 #include "common/status_macros.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -14,6 +15,15 @@ namespace vmkeep::fs {
 absl::StatusOr<OutputFile> OutputFile::Create(const Fd& dir, const std::string& name, mode_t mode) {
   VMKEEP_RETURN_IF_ERROR(Unlink(dir, name));
   VMKEEP_ASSIGN_OR_RETURN(Fd fd, OpenBeneath(dir, name, O_WRONLY | O_CREAT | O_EXCL, mode));
+  return OutputFile(std::move(fd), name);
+}
+
+absl::StatusOr<OutputFile> OutputFile::Reopen(const Fd& dir, const std::string& name) {
+  // O_NONBLOCK: opening a pipe would wait for its other end.
+  VMKEEP_ASSIGN_OR_RETURN(Fd fd, OpenBeneath(dir, name, O_RDWR | O_NONBLOCK));
+  struct stat found{};
+  if (fstat(fd.get(), &found) != 0) return error::FromErrno(errno, "cannot look at", name);
+  if (!S_ISREG(found.st_mode) || found.st_nlink != 1) return error::NotPlain(name);
   return OutputFile(std::move(fd), name);
 }
 
@@ -34,9 +44,14 @@ absl::Status OutputFile::WriteAt(int64_t offset, absl::string_view bytes) const 
   return absl::OkStatus();
 }
 
+absl::Status OutputFile::Flush() {
+  if (flushed_.ok()) flushed_ = Sync(fd_, name_);
+  return flushed_;
+}
+
 absl::Status OutputFile::Finish() {
   if (!fd_.valid()) return finished_;
-  finished_ = Sync(fd_, name_);
+  finished_ = Flush();
   const absl::Status closed = fd_.Close(name_);
   finished_.Update(closed);
   return finished_;

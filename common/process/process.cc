@@ -206,31 +206,6 @@ absl::Status MakeSocket(Scoped* ours, Scoped* theirs) {
 
 int OpenPidfd(pid_t pid) { return static_cast<int>(syscall(SYS_pidfd_open, pid, 0)); }
 
-struct Stat {
-  char state = '?';
-  uint64_t start_time = 0;
-};
-
-absl::StatusOr<Stat> ReadStat(pid_t pid) {
-  std::array<char, 1024> buffer{};
-  const int fd = open(absl::StrCat("/proc/", pid, "/stat").c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return error::NoSuchProcess(pid);
-  const ssize_t got = read(fd, buffer.data(), buffer.size());
-  close(fd);
-  const absl::string_view text(buffer.data(), static_cast<size_t>(std::max<ssize_t>(0, got)));
-  // Field 2, the name in parentheses, may hold anything, ") " included: fields are counted after
-  // the last one.
-  const size_t name_end = text.rfind(')');
-  if (name_end == absl::string_view::npos) return error::NoSuchProcess(pid);
-  const std::vector<absl::string_view> fields =
-      absl::StrSplit(text.substr(name_end + 1), ' ', absl::SkipEmpty());
-  Stat stat;
-  if (fields.size() < 20 || !absl::SimpleAtoi(fields[19], &stat.start_time))
-    return error::NoSuchProcess(pid);
-  stat.state = fields[0][0];
-  return stat;
-}
-
 }  // namespace
 
 std::string ExitStatus::ToString() const {
@@ -403,13 +378,22 @@ absl::StatusOr<RunResult> RunToEnd(const std::vector<std::string>& argv, absl::D
 }
 
 absl::StatusOr<uint64_t> StartTime(pid_t pid) {
-  VMKEEP_ASSIGN_OR_RETURN(const Stat stat, ReadStat(pid));
-  return stat.start_time;
-}
-
-bool IsRunning(const ProcessId& id) {
-  const absl::StatusOr<Stat> stat = ReadStat(id.pid);
-  return stat.ok() && stat->start_time == id.start_time && stat->state != 'Z' && stat->state != 'X';
+  std::array<char, 1024> buffer{};
+  const int fd = open(absl::StrCat("/proc/", pid, "/stat").c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return error::NoSuchProcess(pid);
+  const ssize_t got = read(fd, buffer.data(), buffer.size());
+  close(fd);
+  const absl::string_view text(buffer.data(), static_cast<size_t>(std::max<ssize_t>(0, got)));
+  // Field 2, the name in parentheses, may hold anything, ") " included: fields are counted after
+  // the last one.
+  const size_t name_end = text.rfind(')');
+  if (name_end == absl::string_view::npos) return error::NoSuchProcess(pid);
+  const std::vector<absl::string_view> fields =
+      absl::StrSplit(text.substr(name_end + 1), ' ', absl::SkipEmpty());
+  uint64_t start_time = 0;
+  if (fields.size() < 20 || !absl::SimpleAtoi(fields[19], &start_time))
+    return error::NoSuchProcess(pid);
+  return start_time;
 }
 
 namespace {
@@ -418,12 +402,23 @@ namespace {
 // then the proof: between the two the pid cannot pass to another process unseen.
 int OpenExactly(const ProcessId& id) {
   int pidfd = OpenPidfd(id.pid);
-  const absl::StatusOr<Stat> stat = ReadStat(id.pid);
-  if (!stat.ok() || stat->start_time != id.start_time) CloseFd(&pidfd);
+  const absl::StatusOr<uint64_t> start_time = StartTime(id.pid);
+  if (!start_time.ok() || *start_time != id.start_time) CloseFd(&pidfd);
   return pidfd;
 }
 
 }  // namespace
+
+// The state of the first thread does not tell: that one may be a zombie while another hangs in the
+// kernel. The descriptor is readable once the last thread is gone.
+bool IsRunning(const ProcessId& id) {
+  int pidfd = OpenExactly(id);
+  if (pidfd < 0) return false;
+  pollfd ended{.fd = pidfd, .events = POLLIN, .revents = 0};
+  const bool running = poll(&ended, 1, 0) == 0;
+  CloseFd(&pidfd);
+  return running;
+}
 
 bool KillIfRunning(const ProcessId& id) {
   int pidfd = OpenExactly(id);
@@ -437,7 +432,6 @@ bool KillAndWait(const ProcessId& id, absl::Duration timeout) {
   int pidfd = OpenExactly(id);
   if (pidfd < 0) return true;
   syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0);
-  // Readable once the last thread is gone, which the state of the first one does not tell.
   const Deadline deadline(timeout);
   pollfd ended{.fd = pidfd, .events = POLLIN, .revents = 0};
   int ready = 0;

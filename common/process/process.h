@@ -117,7 +117,7 @@ absl::StatusOr<RunResult> RunToEnd(const std::vector<std::string>& argv, absl::D
 
 // The start time of a process, to keep beside its pid. NOT_FOUND, reason PROCESS_NOT_FOUND.
 absl::StatusOr<uint64_t> StartTime(pid_t pid);
-// True while exactly this process runs (a zombie does not).
+// True while exactly this process runs, any thread of it (a zombie does not).
 bool IsRunning(const ProcessId& id);
 // SIGKILL to exactly this process, which need not be a child; false when it is gone.
 bool KillIfRunning(const ProcessId& id);

@@ -99,7 +99,10 @@ Overlay FromOverlay(const ::vmkeep::v1::Overlay& overlay) {
           .backup_id = overlay.backup_id(),
           .files = {overlay.files().begin(), overlay.files().end()},
           .needs_attention = overlay.needs_attention(),
-          .remedy = overlay.remedy()};
+          .remedy = overlay.remedy(),
+          .reason = overlay.reason(),
+          .message = overlay.message(),
+          .files_only = overlay.files_only()};
 }
 
 pb::BackupSpec ToBackupSpec(const BackupRecord& record) {

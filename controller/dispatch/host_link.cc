@@ -100,7 +100,10 @@ void HostLink::OnHello(absl::StatusOr<ExecutorClient::Hello> hello) {
                  {{"host", id_}, {"durable", durable}, {"journal", hello->last_sequence}});
   }
   stream_after_ = std::min(durable, hello->last_sequence);
-  recorded_ = acknowledged_ = stream_after_;
+  // Whether it heard of the last acknowledgement is not known: it is told again, or what is behind
+  // it stays in its journal until something happens on that host.
+  recorded_ = stream_after_;
+  acknowledged_ = 0;
   speaking_ = hello->host.executor_id;
   HostRecord seen = hello->host;
   seen.id = id_;
@@ -130,6 +133,7 @@ void HostLink::OnTasks(absl::StatusOr<std::vector<KnownTask>> tasks) {
   context_.hooks.online(id_, *std::move(tasks));
   last_heard_ = context_.clock.Monotonic();
   client_->StreamEvents(stream_after_, Here(&HostLink::OnBatch), Here(&HostLink::OnStreamEnded));
+  Acknowledge();
   After(context_.options.silence, &HostLink::CheckSilence);
   After(context_.options.inventory_every, &HostLink::RefreshNowAndThen);
 }
@@ -179,10 +183,12 @@ void HostLink::Acknowledge() {
   client_->AckEvents(acknowledged_, Here(&HostLink::OnAcknowledged));
 }
 
-// A lost acknowledgement is covered by the next one.
-void HostLink::OnAcknowledged(const absl::StatusOr<bool>& /*answer*/) {
+// A lost acknowledgement is covered by the next one; on a quiet host that is this one again.
+void HostLink::OnAcknowledged(const absl::StatusOr<bool>& answer) {
   acknowledging_ = false;
-  Acknowledge();
+  if (answer.ok()) return Acknowledge();
+  acknowledged_ = 0;
+  After(context_.options.retry_first, &HostLink::Acknowledge);
 }
 
 void HostLink::OnStreamEnded(const absl::Status& status) {

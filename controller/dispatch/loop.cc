@@ -8,11 +8,11 @@ namespace {
 constexpr absl::Duration kLongWait = absl::Hours(1);
 }  // namespace
 
-Loop::Loop(Clock& clock) : clock_(clock), thread_([this] { Run(); }) {}
+ThreadLoop::ThreadLoop(Clock& clock) : clock_(clock), thread_([this] { Run(); }) {}
 
-Loop::~Loop() { Stop(); }
+ThreadLoop::~ThreadLoop() { Stop(); }
 
-void Loop::Post(std::function<void()> run) {
+void ThreadLoop::Post(std::function<void()> run) {
   std::stop_source wake;
   {
     MutexLock lock(&mu_);
@@ -23,7 +23,7 @@ void Loop::Post(std::function<void()> run) {
   wake.request_stop();
 }
 
-void Loop::PostAfter(absl::Duration delay, std::function<void()> run) {
+void ThreadLoop::PostAfter(absl::Duration delay, std::function<void()> run) {
   const absl::Duration at = clock_.Monotonic() + delay;
   std::stop_source wake;
   {
@@ -35,7 +35,7 @@ void Loop::PostAfter(absl::Duration delay, std::function<void()> run) {
   wake.request_stop();
 }
 
-void Loop::Stop() {
+void ThreadLoop::Stop() {
   std::stop_source wake;
   {
     MutexLock lock(&mu_);
@@ -52,7 +52,7 @@ void Loop::Stop() {
   timers.swap(timers_);
 }
 
-void Loop::Run() {
+void ThreadLoop::Run() {
   while (true) {
     absl::Duration wait_until;
     std::stop_token woken;
@@ -66,7 +66,7 @@ void Loop::Run() {
   }
 }
 
-std::function<void()> Loop::Next(absl::Duration& wait_until, std::stop_token& woken) {
+std::function<void()> ThreadLoop::Next(absl::Duration& wait_until, std::stop_token& woken) {
   const absl::Duration now = clock_.Monotonic();
   MutexLock lock(&mu_);
   std::function<void()> run;

@@ -16,19 +16,27 @@
 
 namespace vmkeep::controller {
 
-// One thread that runs what is posted, in order, and later what is due: links and scheduler keep
-// their state on it and need no locks. What runs here must not block. Post* are thread-safe, also
-// after Stop(): then nothing runs any more and the closures are destroyed. Held by shared_ptr, so
-// that a late callback can still post.
+// Runs what is posted, in order, and later what is due: links and scheduler keep their state on it
+// and need no locks. What runs here must not block. Held by shared_ptr, so that a late callback can
+// still post. Tests may run everything in their own thread and time (tests/simulation).
 class Loop {
  public:
-  explicit Loop(Clock& clock);
-  ~Loop();
-  Loop(const Loop&) = delete;
-  Loop& operator=(const Loop&) = delete;
+  virtual ~Loop() = default;
+  virtual void Post(std::function<void()> run) = 0;
+  virtual void PostAfter(absl::Duration delay, std::function<void()> run) = 0;
+};
 
-  void Post(std::function<void()> run) ABSL_LOCKS_EXCLUDED(mu_);
-  void PostAfter(absl::Duration delay, std::function<void()> run) ABSL_LOCKS_EXCLUDED(mu_);
+// A loop on a thread of its own. Thread-safe, also after Stop(): then nothing runs any more and the
+// closures are destroyed.
+class ThreadLoop final : public Loop {
+ public:
+  explicit ThreadLoop(Clock& clock);
+  ~ThreadLoop() override;
+  ThreadLoop(const ThreadLoop&) = delete;
+  ThreadLoop& operator=(const ThreadLoop&) = delete;
+
+  void Post(std::function<void()> run) override ABSL_LOCKS_EXCLUDED(mu_);
+  void PostAfter(absl::Duration delay, std::function<void()> run) override ABSL_LOCKS_EXCLUDED(mu_);
 
   // Waits for what runs now; drops the rest. Not from the loop's own thread.
   void Stop() ABSL_LOCKS_EXCLUDED(mu_);

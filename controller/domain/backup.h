@@ -58,6 +58,14 @@ struct ExcludedDisk {
   bool operator==(const ExcludedDisk&) const = default;
 };
 
+// A repository that a backup gave up for another one: it does not go there again.
+struct LeftRepository {
+  std::string id;   // UUID
+  std::string why;  // in words, for placement_reason
+
+  bool operator==(const LeftRepository&) const = default;
+};
+
 // Not stored: lives in progress/live_state.h beside the record.
 struct Progress {
   Phase phase = Phase::kUnknown;
@@ -74,7 +82,8 @@ struct Progress {
 };
 
 struct Condition {
-  // HOST_UNREACHABLE, HOST_DRAINING, WAITING_FOR_SLOT, REPOSITORY_ILL, VM_ON_OVERLAY
+  // HOST_UNREACHABLE, HOST_DRAINING, WAITING_FOR_SLOT, REPOSITORY_ILL, VM_ON_OVERLAY,
+  // BASE_NOT_FLUSHED, OVERLAY_NOT_MERGED
   std::string type;
   std::string message;
   absl::Time since;
@@ -101,6 +110,7 @@ struct BackupRecord {
   int repository = 0;            // 0: not chosen yet
   std::string repository_id;
   std::string placement_reason;
+  std::vector<LeftRepository> left_repositories;
   int64_t reserved_bytes = 0;  // promised in the repository while unfinished
 
   HostId host_id;

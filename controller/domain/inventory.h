@@ -39,6 +39,9 @@ struct Overlay {
   std::vector<std::string> files;
   bool needs_attention = false;
   std::string remedy;
+  std::string reason = {};   // what is in the way; empty: nothing
+  std::string message = {};  // the same as a sentence
+  bool files_only = false;   // the VM is on its own disks
 
   bool operator==(const Overlay&) const = default;
 };

@@ -1,6 +1,7 @@
 #include "controller/domain/lifecycle.h"
 
 #include "controller/domain/errors.h"
+#include "controller/domain/repository_fault.h"
 #include "controller/domain/states.h"
 
 #include "absl/strings/str_cat.h"
@@ -13,6 +14,8 @@ namespace {
 // The phase of everything that a scrub does: by it a scrub's own failure is told from the backup's.
 constexpr char kScrubPhase[] = "REMOVING";
 constexpr char kRemoved[] = "REMOVED";
+// The phase in which the files may have got their final name.
+constexpr char kPublishPhase[] = "PUBLISHING";
 
 bool IsCurrent(const BackupRecord& record, const ExecutorEvent& event) {
   return record.task_open && event.backup_id == record.id && event.task.epoch == record.epoch &&
@@ -45,17 +48,53 @@ void QueueAgain(BackupRecord& record) {
   record.placement_reason.clear();
 }
 
-// The backup did not come about this time: another try when one is left and `again` says it is
-// safe, else for good.
-void FailBackup(BackupRecord& record, Failure failure, bool again) {
-  const bool retry = again && failure.retryable && record.attempts < kMaxAttempts;
+// What follows a failed try.
+enum class Next { kGiveUp, kTryAgain, kMove };
+
+// `record` as it was before the try's end.
+Next NextAfter(const BackupRecord& record, const TaskEnded& ended, const Failure& failure) {
+  if (ended.outcome != Outcome::kFailed || ended.vm_on_overlay) return Next::kGiveUp;
+  if (!ended.snapshot_taken && failure.retryable && record.attempts < kMaxAttempts) {
+    return Next::kTryAgain;
+  }
+  // To another repository: when this one is at fault, nobody asked for it, and no file of the
+  // backup can be there under its final name. What lies in its .incoming pins nothing: the journal
+  // of the host names it, and it goes when the repository is back (ADR 0057).
+  const bool may_be_published = ended.files_may_remain && failure.phase == kPublishPhase;
+  const bool free = record.requested_repository == 0 && !record.repository_id.empty() &&
+                    !record.files_may_exist && !may_be_published;
+  return free && IsRepositoryFault(failure.reason) ? Next::kMove : Next::kGiveUp;
+}
+
+void Fail(BackupRecord& record, Failure failure, Next next) {
+  if (next == Next::kMove) {
+    record.left_repositories.push_back(
+        {record.repository_id,
+         absl::StrCat("moved away from ", error::SlotName(record.repository), ", which failed in ",
+                      failure.phase, ": ", failure.reason)});
+  } else if (next == Next::kTryAgain) {
+    // Where it was: the next try looks elsewhere first.
+    if (IsRepositoryFault(failure.reason)) failure.metadata["repository_id"] = record.repository_id;
+    ++record.attempts;
+  }
   record.failure = std::move(failure);
-  if (!retry) {
+  if (next == Next::kGiveUp) {
+    record.state = BackupState::kUnresourced;
+  } else {
+    QueueAgain(record);
+  }
+}
+
+// No repository takes it now. One that moved waits for none: why it moved says more.
+void FailPlacement(BackupRecord& record, Failure failure) {
+  if (!record.left_repositories.empty() && record.failure.has_value()) {
+    record.failure->message = absl::StrCat(record.failure->message,
+                                           " No other repository could take it: ", failure.message);
     record.state = BackupState::kUnresourced;
     return;
   }
-  ++record.attempts;
-  QueueAgain(record);
+  const bool again = failure.retryable && record.attempts < kMaxAttempts;
+  Fail(record, std::move(failure), again ? Next::kTryAgain : Next::kGiveUp);
 }
 
 // A scrub that waits for the end of the backup's own task got it.
@@ -90,22 +129,23 @@ Failure FailureOf(const TaskEnded& ended, absl::Time time) {
 void EndBackup(BackupRecord& record, const TaskEnded& ended, absl::Time time) {
   const bool done = ended.outcome == Outcome::kDone;
   const bool complete = done && ended.backup.has_value();
+  const Failure failure = FailureOf(ended, time);
+  const Next next = NextAfter(record, ended, failure);
+  const bool moves = record.state != BackupState::kScrub && next == Next::kMove;
   CloseTask(record);
   record.vm_on_overlay = ended.vm_on_overlay;
   // Files that an earlier try left do not vanish because this one left none.
-  record.files_may_exist = record.files_may_exist || done || ended.files_may_remain;
+  record.files_may_exist = record.files_may_exist || done || (ended.files_may_remain && !moves);
   if (complete) FillResult(record, *ended.backup);
 
   if (record.state == BackupState::kScrub) {
-    if (ended.outcome == Outcome::kFailed) record.failure = FailureOf(ended, time);
+    if (ended.outcome == Outcome::kFailed) record.failure = failure;
     EndCancelled(record);
   } else if (complete) {
     record.failure.reset();
     record.state = BackupState::kRunning;
   } else {
-    const bool before_snapshot = !ended.snapshot_taken && !ended.vm_on_overlay;
-    FailBackup(record, FailureOf(ended, time),
-               before_snapshot && ended.outcome == Outcome::kFailed);
+    Fail(record, failure, next);
   }
 }
 
@@ -157,6 +197,7 @@ absl::StatusOr<BackupRecord> RequestRetry(const BackupRecord& record) {
   BackupRecord next = record;
   next.failure.reset();
   next.attempts = 0;
+  next.left_repositories.clear();
   QueueAgain(next);
   return next;
 }
@@ -193,10 +234,15 @@ absl::StatusOr<BackupRecord> RejectTask(const BackupRecord& record, int64_t epoc
   BackupRecord next = record;
   switch (record.state) {
     case BackupState::kRequested:
-    case BackupState::kBuilding:
       CloseTask(next);
-      FailBackup(next, std::move(failure), /*again=*/true);
+      FailPlacement(next, std::move(failure));
       return next;
+    case BackupState::kBuilding: {
+      const Next then = NextAfter(record, TaskEnded(), failure);
+      CloseTask(next);
+      Fail(next, std::move(failure), then);
+      return next;
+    }
     case BackupState::kScrub:
       if (record.task_open) {
         // Refused, or not known any more: it may also have ended with files before the news came.

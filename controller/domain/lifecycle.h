@@ -16,6 +16,8 @@ namespace vmkeep::controller {
 
 // A step before the snapshot that failed for a passing reason is tried again this often by itself.
 inline constexpr int kMaxAttempts = 3;
+// Beside that, a backup that named no repository moves away from each at most once: when it failed
+// by the repository's fault (repository_fault.h), at any step, with its VM merged back.
 
 // What a durable event of the host's executor makes of the record; nothing when it changes nothing:
 // another task or epoch, a task whose end is known.
@@ -25,7 +27,7 @@ std::optional<BackupRecord> ApplyEvent(const BackupRecord& record, const Executo
 absl::StatusOr<BackupRecord> RequestScrub(const BackupRecord& record);
 
 // Another try of a backup that failed for good, as if it had just been asked for: REQUESTED, no
-// failure, all attempts left. ILLEGAL_TRANSITION from every state but UNRESOURCED.
+// failure, all attempts left, any repository. ILLEGAL_TRANSITION from every state but UNRESOURCED.
 absl::StatusOr<BackupRecord> RequestRetry(const BackupRecord& record);
 
 // A new try: the next epoch, a new task. A scrub goes to the repository where the record says that
@@ -36,9 +38,10 @@ absl::StatusOr<BackupRecord> BeginTask(const BackupRecord& record, std::string t
                                        std::string placement_reason, int64_t reserved_bytes);
 
 // The try ended before it did anything, or placement refused it. REQUESTED and BUILDING: REQUESTED
-// with another attempt when `failure.retryable` and attempts are left, else UNRESOURCED. SCRUBBING
-// and SCRUB: SCRUB, a scrub task is owed. STALE_TASK in other states and for another epoch than the
-// record's.
+// with another attempt when `failure.retryable` and attempts are left, else UNRESOURCED. BUILDING
+// by the repository's fault: it moves. REQUESTED, and it had moved: UNRESOURCED with that failure,
+// whatever is given. SCRUBBING and SCRUB: SCRUB, a scrub task is owed. STALE_TASK in other states
+// and for another epoch than the record's.
 absl::StatusOr<BackupRecord> RejectTask(const BackupRecord& record, int64_t epoch, Failure failure);
 
 // SCRUB without files and without an open task -> CLOSED.

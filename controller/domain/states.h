@@ -15,8 +15,9 @@ struct Edge {
   bool operator==(const Edge&) const = default;
 };
 
-// All ways that a record may go. BUILDING -> REQUESTED is another try after a step before the
-// snapshot failed for a passing reason; UNRESOURCED -> REQUESTED is one that a user asked for.
+// All ways that a record may go. BUILDING -> REQUESTED is another try: after a step before the
+// snapshot failed for a passing reason, or in another repository; UNRESOURCED -> REQUESTED is one
+// that a user asked for.
 inline constexpr std::array kTransitions = {
     Edge{BackupState::kRequested, BackupState::kBuilding},
     Edge{BackupState::kRequested, BackupState::kUnresourced},

@@ -41,6 +41,19 @@ std::vector<RepositoryRecord> BySlot(const HostId& host,
   return repositories;
 }
 
+// An executor that just came up has not probed its repositories yet: that is no news of one that is
+// known, and no reason to refuse a backup.
+void KeepWhatIsKnown(const std::vector<RepositoryRecord>& known,
+                     std::vector<RepositoryRecord>& reported) {
+  for (RepositoryRecord& repository : reported) {
+    if (repository.health != Health::kUnknown) continue;
+    const auto before = std::find_if(known.begin(), known.end(), [&](const auto& each) {
+      return each.slot == repository.slot && each.path == repository.path;
+    });
+    if (before != known.end()) repository = *before;
+  }
+}
+
 }  // namespace
 
 void InventoryMemory::Load(std::vector<HostRecord> hosts, const std::vector<VmRecord>& vms,
@@ -175,6 +188,7 @@ bool InventoryMemory::SetInventory(const HostId& id, std::vector<VmRecord> vms,
     const std::vector<VmRecord> vms_before = vms_.OfHost(id);
     vms_.Replace(id, std::move(vms));
     repositories = BySlot(id, std::move(repositories));
+    KeepWhatIsKnown(repositories_[id], repositories);
     const std::vector<RepositoryRecord> before =
         std::exchange(repositories_[id], std::move(repositories));
     write = unwritten_.erase(id) > 0 || WithoutSizes(vms_before) != WithoutSizes(vms_.OfHost(id)) ||

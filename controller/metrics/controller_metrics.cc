@@ -162,7 +162,9 @@ void ControllerMetrics::CollectOverlays(Gauges& gauges) const {
     if (!vm.overlay) continue;
     const Labels labels = {{"host", vm.host_id}, {"vm", vm.uuid}, {"name", vm.name}};
     const absl::Duration since = std::max(absl::ZeroDuration(), now - vm.overlay->since);
-    gauges.Set(family::kOnOverlay, labels, absl::ToDoubleSeconds(since));
+    if (!vm.overlay->files_only) {
+      gauges.Set(family::kOnOverlay, labels, absl::ToDoubleSeconds(since));
+    }
     gauges.Set(family::kOverlayBytes, labels, static_cast<double>(vm.overlay->bytes));
     gauges.Set(family::kNeedsAttention, labels, vm.overlay->needs_attention ? 1 : 0);
   }

@@ -102,6 +102,9 @@ pb::Overlay ToProto(const Overlay& overlay) {
   for (const std::string& file : overlay.files) result.add_files(file);
   result.set_needs_attention(overlay.needs_attention);
   result.set_remedy(overlay.remedy);
+  result.set_reason(overlay.reason);
+  result.set_message(overlay.message);
+  result.set_files_only(overlay.files_only);
   return result;
 }
 

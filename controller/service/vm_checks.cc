@@ -14,7 +14,7 @@ absl::Status CheckVmIsFree(StoreView& view, const std::string& project, const Vm
   VMKEEP_ASSIGN_OR_RETURN(const auto unfinished, view.FindUnfinished(vm.uuid));
   if (unfinished && unfinished->project != project) return error::VmBackedUpAlready(vm.name);
   if (unfinished) return error::VmHasUnfinishedBackup(vm.name, unfinished->id);
-  if (vm.overlay && vm.overlay->needs_attention) {
+  if (vm.overlay && vm.overlay->needs_attention && !vm.overlay->files_only) {
     return error::VmOnOverlay(vm.name, vm.uuid, vm.overlay->backup_id, vm.overlay->remedy);
   }
   return absl::OkStatus();

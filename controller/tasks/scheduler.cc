@@ -12,19 +12,31 @@
 namespace vmkeep::controller {
 namespace {
 
-// The backups whose VM is on their overlay with nobody to merge it. While a task lives its overlay
+// Data of a VM that is on its own disks may be missing there: it is not on the overlay, whose files
+// are kept.
+std::string TypeOf(const Overlay& overlay) {
+  const bool kept = overlay.reason == "BASE_NOT_FLUSHED" || overlay.reason == "OVERLAY_NOT_MERGED";
+  return overlay.files_only && kept ? overlay.reason : "VM_ON_OVERLAY";
+}
+
+std::string MessageOf(const VmRecord& vm, const Overlay& overlay) {
+  return absl::StrCat(
+      "VM ", vm.name, " on host ", vm.host_id,
+      overlay.files_only ? " is on its own disks, and files of this backup's overlay are kept: "
+                         : " still runs on this backup's overlay: ",
+      overlay.message, overlay.message.empty() ? "" : "; ",
+      overlay.remedy.empty() ? "wait until its host has merged it" : overlay.remedy);
+}
+
+// The backups whose VM is on their overlay with nobody to merge it, or whose overlay's files are
+// kept. While a task lives its overlay
 // is as it should be.
 std::map<BackupId, Condition> OverlayConditions(const std::vector<VmRecord>& on_overlay) {
   std::map<BackupId, Condition> conditions;
   for (const VmRecord& vm : on_overlay) {
     const Overlay& overlay = *vm.overlay;
     if (!overlay.needs_attention || overlay.backup_id.empty()) continue;
-    conditions[overlay.backup_id] = {
-        "VM_ON_OVERLAY",
-        absl::StrCat("VM ", vm.name, " on host ", vm.host_id,
-                     " still runs on this backup's overlay: ",
-                     overlay.remedy.empty() ? "wait until its host has merged it" : overlay.remedy),
-        overlay.since};
+    conditions[overlay.backup_id] = {TypeOf(overlay), MessageOf(vm, overlay), overlay.since};
   }
   return conditions;
 }

@@ -87,7 +87,10 @@ void SchedulerCore::On(const scheduler_event::Written& event) {
   entry->beginning.reset();
   // Refused because the record moved on: then there is something else to do, at once.
   const bool moved_on = entry->record.revision != entry->written_revision;
-  if (!event.status.ok() && !moved_on) Delay(*entry);
+  if (event.status.ok() || moved_on) return;
+  // What the host answered to the cancel was not kept: it is asked again.
+  if (entry->call == Call::kCancelled) entry->call = Call::kNone;
+  Delay(*entry);
 }
 
 void SchedulerCore::On(const scheduler_event::StartAccepted& event) {

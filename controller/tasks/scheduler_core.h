@@ -215,6 +215,10 @@ class SchedulerCore {
   void TryBegin(Entry& entry, Load& load);
   std::optional<Recorder::Dispatch> PlaceBackup(const Entry& entry, const Load& load,
                                                 NoPlace& why) const;
+  // In none of `skipped`, by UUID. `requested`: 1, 2, or 0 for any.
+  std::optional<Recorder::Dispatch> PlaceIn(const BackupRecord& record, int requested,
+                                            const std::set<std::string>& skipped, const Load& load,
+                                            NoPlace& why) const;
   std::optional<Recorder::Dispatch> PlaceScrub(const Entry& entry, NoPlace& why) const;
   // The repository with the record's UUID as its host sees it; null when it does not.
   const RepositoryRecord* WhereFilesAre(const BackupRecord& record) const;

@@ -22,6 +22,19 @@ std::string NotSeen(const BackupRecord& record) {
                       record.host_id, "; mount it there, then it goes on");
 }
 
+// The repository where the last try failed by its fault, and may be tried again; or empty.
+std::string FailedIn(const BackupRecord& record) {
+  if (!record.failure) return "";
+  const auto found = record.failure->metadata.find("repository_id");
+  return found == record.failure->metadata.end() ? "" : found->second;
+}
+
+std::string WithMoves(std::string reason, const BackupRecord& record) {
+  for (const LeftRepository& left : record.left_repositories)
+    absl::StrAppend(&reason, "; ", left.why);
+  return reason;
+}
+
 }  // namespace
 
 void SchedulerCore::Plan() {
@@ -149,16 +162,35 @@ std::optional<Recorder::Dispatch> SchedulerCore::PlaceBackup(const Entry& entry,
     }
     requested = pinned->slot;
   }
+  std::set<std::string> skipped;
+  for (const LeftRepository& left : record.left_repositories) skipped.insert(left.id);
+  // Where the last try failed by the repository's fault, only when nothing else can be had.
+  if (const std::string sick = FailedIn(record); requested == 0 && !sick.empty()) {
+    std::set<std::string> avoided = skipped;
+    avoided.insert(sick);
+    auto elsewhere = PlaceIn(record, requested, avoided, load, why);
+    if (elsewhere || why.wait) return elsewhere;
+  }
+  return PlaceIn(record, requested, skipped, load, why);
+}
+
+std::optional<Recorder::Dispatch> SchedulerCore::PlaceIn(const BackupRecord& record, int requested,
+                                                         const std::set<std::string>& skipped,
+                                                         const Load& load, NoPlace& why) const {
   std::vector<RepositoryCandidate> all;
   std::vector<RepositoryCandidate> with_slot;
   for (const RepositoryRecord& repository : repositories_) {
-    if (repository.host_id != record.host_id) continue;
+    if (repository.host_id != record.host_id || skipped.contains(repository.id)) continue;
     const auto reserved = load.reserved_bytes.find(repository.id);
     all.push_back({repository, reserved == load.reserved_bytes.end() ? 0 : reserved->second});
     const auto busy = load.repositories.find(repository.id);
     const bool full =
         busy != load.repositories.end() && busy->second >= options_.tasks_per_repository;
     if (!full) with_slot.push_back(all.back());
+  }
+  if (all.empty() && !skipped.empty()) {
+    why = {error::NoRepository("the VM's host reports no other", /*passing=*/true)};
+    return std::nullopt;
   }
   // Without regard to slots first: what cannot be placed at all need not wait for one.
   const auto wanted = SelectRepository(requested, record.reserved_bytes, all);
@@ -176,7 +208,7 @@ std::optional<Recorder::Dispatch> SchedulerCore::PlaceBackup(const Entry& entry,
   }
   return Recorder::Dispatch{.repository = place->slot,
                             .repository_id = place->repository_id,
-                            .placement_reason = place->reason,
+                            .placement_reason = WithMoves(place->reason, record),
                             .reserved_bytes = record.reserved_bytes};
 }
 

@@ -48,6 +48,22 @@ absl::Status MergeFailed(absl::string_view target, absl::string_view why) {
                    StrCat("the merge of ", target, " failed: ", why));
 }
 
+absl::Status OverlayNotMerged(absl::string_view target, absl::string_view overlay,
+                              absl::string_view base) {
+  return MakeError(StatusCode::kFailedPrecondition, "OVERLAY_NOT_MERGED",
+                   StrCat("disk ", target, " is on ", base, " again, and nobody saw that ", overlay,
+                          " was merged into it: what the guest wrote during the backup may be in "
+                          "that file alone"),
+                   {{"files", std::string(overlay)}});
+}
+
+absl::Status OverlayMissing(absl::string_view target, absl::string_view file) {
+  return MakeError(StatusCode::kFailedPrecondition, "OVERLAY_MISSING",
+                   StrCat("disk ", target, " is on the overlay ", file,
+                          ", and there is no such file: nothing was touched"),
+                   {{"file", std::string(file)}});
+}
+
 absl::Status BaseNotFlushed(absl::string_view file, absl::string_view why) {
   return MakeError(
       StatusCode::kDataLoss, "BASE_NOT_FLUSHED",

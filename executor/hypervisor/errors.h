@@ -20,6 +20,12 @@ absl::Status VmOnOverlay(absl::string_view vm, const std::vector<std::string>& f
 absl::Status MergeNotReady(absl::string_view target);  // kUnavailable, MERGE_NOT_READY
 absl::Status MergeFailed(absl::string_view target,
                          absl::string_view why);  // kUnavailable, MERGE_FAILED
+// kFailedPrecondition, OVERLAY_NOT_MERGED: the VM is on its base, and what its overlay holds is not
+// known to be in there; metadata "files".
+absl::Status OverlayNotMerged(absl::string_view target, absl::string_view overlay,
+                              absl::string_view base);
+// kFailedPrecondition, OVERLAY_MISSING; metadata "file".
+absl::Status OverlayMissing(absl::string_view target, absl::string_view file);
 // kDataLoss, BASE_NOT_FLUSHED. Final: a flush that is repeated succeeds, whatever was lost.
 absl::Status BaseNotFlushed(absl::string_view file, absl::string_view why);
 absl::Status QuiesceFailed(absl::string_view vm,

@@ -108,6 +108,16 @@ struct MergeStatus {
   int64_t bytes_total = 0;
 };
 
+// What is done for a merge that the guest outruns. As it is by default: nothing, and what was done
+// before is taken back.
+struct MergeHelp {
+  bool full_speed = false;             // the merge is not limited any more
+  int64_t write_bytes_per_second = 0;  // the guest may write so much to the disk; 0: as before
+  bool suspended = false;              // the guest stands still
+
+  friend bool operator==(const MergeHelp&, const MergeHelp&) = default;
+};
+
 struct VmSummary {
   std::string uuid;
   std::string name;
@@ -163,6 +173,9 @@ class Hypervisor {
   virtual absl::Status StartMerge(const OverlayDisk& disk) = 0;
   // Ends a merge that is kReady. UNAVAILABLE, reason MERGE_NOT_READY: ask again soon.
   virtual absl::Status Pivot(const OverlayDisk& disk) = 0;
+  // Sets what is done for a merge that runs. Found and taken back also by a process that did not do
+  // it; a VM that is off or gone has nothing to be taken back.
+  virtual absl::Status HelpMerge(const OverlayDisk& disk, const MergeHelp& help) = 0;
   // Merges the disk of a VM that is off, all links with explicit formats, and keeps the overlay as
   // it is. Does not touch the definition: Restore() does.
   virtual absl::Status CommitOffline(const OverlayDisk& disk) = 0;

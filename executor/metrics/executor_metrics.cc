@@ -74,6 +74,7 @@ void ExecutorMetrics::CollectRepositories(Gauges& gauges) {
   for (const Repository& repository : repositories_.List()) {
     Labels labels = {{"repository", absl::StrCat(repository.slot())}};
     gauges.Set(family::kRepositoryFree, labels, static_cast<double>(repository.free_bytes()));
+    gauges.Set(family::kWorkersAbandoned, labels, guard_.LookAt(repository.path()).hanging);
     for (const auto& [health, name] : kHealths) {
       labels["health"] = name;
       gauges.Set(family::kRepositoryHealth, labels, repository.health() == health ? 1 : 0);

@@ -7,6 +7,7 @@
 #include "executor/task/environment.h"
 #include "executor/task/repositories.h"
 #include "executor/task/task_manager.h"
+#include "executor/worker_client/repository_guard.h"
 
 namespace vmkeep::executor {
 
@@ -15,12 +16,13 @@ namespace vmkeep::executor {
 class ExecutorMetrics {
  public:
   ExecutorMetrics(const Environment& env, TaskManager& tasks, Repositories& repositories,
-                  MeasuredHypervisor& hypervisor, MeasuredWorker& worker)
+                  MeasuredHypervisor& hypervisor, MeasuredWorker& worker, RepositoryGuard& guard)
       : env_(env),
         tasks_(tasks),
         repositories_(repositories),
         hypervisor_(hypervisor),
-        worker_(worker) {}
+        worker_(worker),
+        guard_(guard) {}
 
   void Collect(metrics::Gauges& gauges);
 
@@ -34,6 +36,7 @@ class ExecutorMetrics {
   Repositories& repositories_;
   MeasuredHypervisor& hypervisor_;
   MeasuredWorker& worker_;
+  RepositoryGuard& guard_;
 };
 
 }  // namespace vmkeep::executor

@@ -24,7 +24,7 @@ inline constexpr Family kWorkers = {"vmkeep_executor_workers",
                                     "Worker processes whose job is under way, by job."};
 inline constexpr Family kWorkersAbandoned = {
     "vmkeep_executor_workers_abandoned",
-    "Worker processes that could not be killed and still hang: a repository is gone."};
+    "Worker processes that could not be killed and still hang, by repository: it is gone."};
 inline constexpr Family kOverlayAge = {
     "vmkeep_executor_overlay_age_seconds",
     "Age of each overlay of ours that a VM was seen on, by VM and disk: since its snapshot, or "

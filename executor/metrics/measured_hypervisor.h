@@ -55,6 +55,9 @@ class MeasuredHypervisor final : public Hypervisor {
   }
   absl::Status StartMerge(const OverlayDisk& disk) override;
   absl::Status Pivot(const OverlayDisk& disk) override;
+  absl::Status HelpMerge(const OverlayDisk& disk, const MergeHelp& help) override {
+    return hypervisor_->HelpMerge(disk, help);
+  }
   absl::Status CommitOffline(const OverlayDisk& disk) override;
   absl::Status Restore(const VmDescription& before,
                        const std::vector<OverlayDisk>& disks) override {

@@ -4,7 +4,6 @@
 #include "common/log.h"
 #include "executor/metrics/families.h"
 
-#include <algorithm>
 #include <utility>
 
 namespace vmkeep::executor {
@@ -50,7 +49,7 @@ absl::StatusOr<Result> MeasuredWorker::Run(const Request& request, absl::Duratio
                                            const Hooks& hooks) {
   const std::string job = JobName(request);
   const bool quiet = request.has_probe();
-  process::ProcessId process;
+  pid_t process = 0;
   int64_t copied = 0;
   const metrics::Labels repository = {{"repository_id", request.copy().repository().id()}};
   const auto count = [&](int64_t done) {
@@ -60,7 +59,7 @@ absl::StatusOr<Result> MeasuredWorker::Run(const Request& request, absl::Duratio
   };
   Hooks measured;
   measured.on_started = [&](pid_t pid, uint64_t start_time) {
-    process = {pid, start_time};
+    process = pid;
     Log(quiet, "worker_started", {{"job", job}, {"pid", pid}, {"disk", request.copy().file()}});
     if (hooks.on_started) hooks.on_started(pid, start_time);
   };
@@ -72,13 +71,13 @@ absl::StatusOr<Result> MeasuredWorker::Run(const Request& request, absl::Duratio
   const absl::Duration began = clock_.Monotonic();
   absl::StatusOr<Result> result = worker_.Run(request, deadline, stall, stop, measured);
   const absl::Duration took = clock_.Monotonic() - began;
-  End(job, process);
+  End(job);
   if (result.ok() && request.has_copy()) count(result->copy().file_bytes());
   const std::string outcome = ResultName(result.status());
   registry_.Observe(family::kWorkerJobSeconds, {{"job", job}, {"result", outcome}}, took);
   Log(quiet, "worker_ended",
       {{"job", job},
-       {"pid", process.pid},
+       {"pid", process},
        {"result", outcome},
        {"seconds", absl::ToDoubleSeconds(took)}});
   return result;
@@ -89,18 +88,14 @@ void MeasuredWorker::Begin(const std::string& job) {
   ++running_[job];
 }
 
-void MeasuredWorker::End(const std::string& job, const process::ProcessId& process) {
-  const bool hangs = process.pid != 0 && process::IsRunning(process);
+void MeasuredWorker::End(const std::string& job) {
   MutexLock lock(&mu_);
   --running_[job];
-  if (hangs) abandoned_.push_back(process);
 }
 
 void MeasuredWorker::Collect(metrics::Gauges& gauges) {
   MutexLock lock(&mu_);
   for (const auto& [job, count] : running_) gauges.Set(family::kWorkers, {{"job", job}}, count);
-  std::erase_if(abandoned_, [](const process::ProcessId& id) { return !process::IsRunning(id); });
-  gauges.Set(family::kWorkersAbandoned, {}, static_cast<double>(abandoned_.size()));
 }
 
 }  // namespace vmkeep::executor

@@ -4,7 +4,6 @@
 #include "common/clock.h"
 #include "common/metrics/registry.h"
 #include "common/mutex.h"
-#include "common/process/process.h"
 #include "executor/worker_client/worker_client.h"
 
 #include "absl/status/statusor.h"
@@ -13,7 +12,6 @@
 #include <map>
 #include <stop_token>
 #include <string>
-#include <vector>
 
 namespace vmkeep::executor {
 
@@ -29,20 +27,18 @@ class MeasuredWorker final : public Worker {
                                          absl::Duration deadline, absl::Duration stall,
                                          const std::stop_token& stop, const Hooks& hooks) override;
 
-  // What runs now, and what was abandoned and still hangs.
+  // What runs now.
   void Collect(metrics::Gauges& gauges) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   void Begin(const std::string& job) ABSL_LOCKS_EXCLUDED(mu_);
-  // The job is over; its process, when it still runs, is one that could not be killed.
-  void End(const std::string& job, const process::ProcessId& process) ABSL_LOCKS_EXCLUDED(mu_);
+  void End(const std::string& job) ABSL_LOCKS_EXCLUDED(mu_);
 
   Worker& worker_;
   metrics::Registry& registry_;
   Clock& clock_;
   Mutex mu_;
   std::map<std::string, int> running_ ABSL_GUARDED_BY(mu_);  // by job
-  std::vector<process::ProcessId> abandoned_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace vmkeep::executor

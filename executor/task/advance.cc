@@ -142,26 +142,27 @@ void OnAbort(Transition& transition, const TaskEvent& event) {
   }
 }
 
-// What was under way is not known to have happened: what may be repeated is, the rest counts as
-// failed.
+// What was under way is not known to have happened. A step that finds out for itself is run again,
+// and the task goes on; any other one counts as failed, and the task with it. What had failed in
+// the safe direction is tried once more either way.
 void OnRestarted(Transition& transition, const TaskEvent& event) {
   TaskState& state = transition.next;
   const int step = state.running();
-  if (step >= 0 && RuleOf(state.steps[step].kind).past_return) {
-    RunStep(transition, step);
-    return;
-  }
   if (step >= 0 && state.steps[step].kind == StepKind::kSnapshot) {
     transition.commands.push_back({Command::Kind::kThaw, step, {}});
   }
-  if (!Aborting(state) && state.kind == TaskKind::kBackup) {
+  // A backup that was only accepted is not begun by another process: it is asked for once more.
+  const bool goes_on =
+      step >= 0 ? RuleOf(state.steps[step].kind).repeated : state.kind == TaskKind::kScrub;
+  if (!Aborting(state) && !goes_on) {
     Fail(state, event.status, step < 0 ? std::nullopt : std::optional(state.steps[step].kind));
   }
   for (Step& each : state.steps) {
     if (each.status != StepStatus::kRunning && each.status != StepStatus::kFailed) continue;
     if (state.lost() && each.kind == state.failed_in) continue;
-    const bool forward = RuleOf(each.kind).step_class == StepClass::kForward;
-    each.status = forward ? StepStatus::kFailed : StepStatus::kPending;
+    const StepRule& rule = RuleOf(each.kind);
+    const bool in_vain = rule.step_class == StepClass::kForward && Aborting(state);
+    each.status = rule.repeated && !in_vain ? StepStatus::kPending : StepStatus::kFailed;
   }
   RunNext(transition);
 }

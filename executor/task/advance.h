@@ -40,7 +40,7 @@ struct TaskEvent {
     kStepFailed,       // the step under way; `status`
     kCancelRequested,  // by the controller
     kStopRequested,    // the executor goes down; `status`
-    kRestarted,        // the executor came up again; `status`
+    kRestarted,  // the executor came up again; `status` is the failure of a task that cannot go on
   };
   Kind kind = Kind::kStart;
   absl::Status status;

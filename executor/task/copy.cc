@@ -16,8 +16,6 @@
 namespace vmkeep::executor {
 namespace {
 
-// The watermark: what is left when the copy is given up is for the merge.
-constexpr double kWatermark = 0.5;
 constexpr absl::Duration kLookEvery = absl::Seconds(1);
 // To open a chain takes milliseconds, and seconds on a host that is very busy.
 constexpr absl::Duration kViewAnswersWithin = absl::Seconds(30);
@@ -53,7 +51,7 @@ class RoomWatch {
 };
 
 absl::StatusOr<worker::v1::Request> CopyRequest(const Environment& env, const TaskRecord& record,
-                                                const Disk& disk) {
+                                                const Disk& disk, bool resume) {
   worker::v1::Request request;
   worker::v1::Copy& copy = *request.mutable_copy();
   VMKEEP_ASSIGN_OR_RETURN(*copy.mutable_repository(),
@@ -62,6 +60,7 @@ absl::StatusOr<worker::v1::Request> CopyRequest(const Environment& env, const Ta
   copy.set_source(disk.source);
   copy.set_format(disk.stored_format());
   copy.set_file(DiskFileName(disk));
+  copy.set_resume(resume);
   copy.set_stall_seconds(absl::ToInt64Seconds(env.options.stall_timeout));
   return request;
 }
@@ -75,15 +74,17 @@ void Describe(const FlatView& view, worker::v1::FlatView& message) {
 // Runs the copy, of a disk in several files through a view. That one is gone when this returns,
 // whatever it returns: its locks would keep the merge out.
 absl::StatusOr<worker::v1::Result> RunCopyJob(const Environment& env, const TaskRecord& record,
-                                              const Disk& disk, absl::Duration deadline,
+                                              const Disk& disk, const CopyTerms& terms,
                                               const std::stop_token& stop,
                                               const OnProgress& on_progress) {
-  VMKEEP_ASSIGN_OR_RETURN(worker::v1::Request request, CopyRequest(env, record, disk));
-  const absl::Duration deadline_at = env.clock.Monotonic() + deadline;
+  VMKEEP_ASSIGN_OR_RETURN(worker::v1::Request request,
+                          CopyRequest(env, record, disk, terms.resume));
+  const absl::Duration deadline_at = env.clock.Monotonic() + terms.deadline;
   std::unique_ptr<FlatView> view;
   if (disk.flat()) {
-    VMKEEP_ASSIGN_OR_RETURN(view, FlatView::Open(disk, env.options.flat_view_dir, env.clock,
-                                                 std::min(deadline, kViewAnswersWithin), stop));
+    VMKEEP_ASSIGN_OR_RETURN(view,
+                            FlatView::Open(disk, env.options.flat_view_dir, env.clock,
+                                           std::min(terms.deadline, kViewAnswersWithin), stop));
     Describe(*view, *request.mutable_copy()->mutable_flat());
   }
   absl::StatusOr<worker::v1::Result> result =
@@ -103,17 +104,15 @@ std::string DiskFileName(const Disk& disk) {
 }
 
 absl::StatusOr<worker::v1::CopyResult> CopyDisk(const Environment& env, const TaskRecord& record,
-                                                const Disk& disk,
-                                                const std::vector<OverlayRoom>& rooms,
-                                                absl::Duration deadline,
+                                                const Disk& disk, const CopyTerms& terms,
                                                 const std::stop_token& stop,
                                                 const OnProgress& on_progress) {
   VMKEEP_RETURN_IF_ERROR(CheckSameFile(disk));
   std::stop_source copying;
   const std::stop_callback forward(stop, [&copying] { copying.request_stop(); });
-  RoomWatch watch(env, rooms, copying);
+  RoomWatch watch(env, terms.rooms, copying);
   absl::StatusOr<worker::v1::Result> result =
-      RunCopyJob(env, record, disk, deadline, copying.get_token(), on_progress);
+      RunCopyJob(env, record, disk, terms, copying.get_token(), on_progress);
   if (result.ok()) return std::move(*result->mutable_copy());
   if (absl::Status alarm = watch.alarm(); !alarm.ok()) return alarm;
   return result.status();

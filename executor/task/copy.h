@@ -19,13 +19,17 @@ namespace vmkeep::executor {
 // "disk-vda.qcow2"; of a chain "disk-vda.raw".
 std::string DiskFileName(const Disk& disk);
 
+struct CopyTerms {
+  std::vector<OverlayRoom> rooms;  // what the guest's writes need meanwhile
+  absl::Duration deadline;
+  bool resume = false;  // go on with what an earlier process left; CheckCanResume() was asked
+};
+
 // Copies one static disk into the incoming folder, hashed and flushed; a chain through a flat view,
 // whose process is gone when this returns. Gives up when the host runs out of room for the overlays
 // (RESOURCE_EXHAUSTED, OVERLAY_SPACE).
 absl::StatusOr<worker::v1::CopyResult> CopyDisk(const Environment& env, const TaskRecord& record,
-                                                const Disk& disk,
-                                                const std::vector<OverlayRoom>& rooms,
-                                                absl::Duration deadline,
+                                                const Disk& disk, const CopyTerms& terms,
                                                 const std::stop_token& stop,
                                                 const OnProgress& on_progress);
 

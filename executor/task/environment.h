@@ -4,6 +4,8 @@
 #include "common/clock.h"
 #include "executor/hypervisor/hypervisor.h"
 #include "executor/task/journal/journal.h"
+#include "executor/task/merge_ladder.h"
+#include "executor/task/overlay_alerts.h"
 #include "executor/worker_client/worker_client.h"
 
 #include "absl/status/statusor.h"
@@ -12,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 
 namespace vmkeep::executor {
@@ -27,7 +30,9 @@ struct TaskOptions {
   absl::Duration copy_deadline =
       absl::Hours(24);  // of all disks, unless the task says less or more
   absl::Duration merge_deadline =
-      absl::Hours(6);  // of one disk; the overlay keeper goes on after it
+      absl::Hours(6);              // of one disk; the overlay keeper goes on after it
+  LadderPolicy merge_ladder = {};  // for a guest that outruns its merge
+  absl::Duration probe_interval = absl::Minutes(1);
   absl::Duration probe_deadline = absl::Seconds(30);
   absl::Duration publish_deadline = absl::Minutes(5);  // of one try
   absl::Duration remove_deadline = absl::Minutes(10);
@@ -37,6 +42,9 @@ struct TaskOptions {
 using FreeSpace = std::function<absl::StatusOr<int64_t>(const std::string& folder)>;
 absl::StatusOr<int64_t> FreeBytesOfHost(const std::string& folder);
 
+// Of the host's kernel, new with each boot; empty when it cannot be read.
+std::string BootId();
+
 // What steps work with. Everything outlives the tasks and is thread-safe.
 struct Environment {
   Hypervisor& hypervisor;
@@ -45,6 +53,9 @@ struct Environment {
   Clock& clock;
   TaskOptions options;
   FreeSpace free_space = FreeBytesOfHost;
+  std::string boot_id = BootId();
+  // What tasks and the keeper of overlays could not merge or remove; never null.
+  std::shared_ptr<OverlayAlerts> alerts = std::make_shared<OverlayAlerts>();
 };
 
 }  // namespace vmkeep::executor

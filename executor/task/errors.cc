@@ -29,6 +29,14 @@ absl::Status ExecutorRestarted() {
                    "try again");
 }
 
+absl::Status CopyNotResumed(const absl::Status& why) {
+  return MakeError(StatusCode::kUnavailable, "EXECUTOR_RESTARTED",
+                   StrCat("the executor of this host ended in the middle of the copy and came up "
+                          "again, and the copy could not go on: ",
+                          std::string(why.message()), ". The VM was merged back, try again"),
+                   {{"why", ErrorReason(why)}});
+}
+
 absl::Status RepositoryNotConfigured(int slot) {
   return MakeError(StatusCode::kFailedPrecondition, "REPOSITORY_NOT_CONFIGURED",
                    StrCat("this host has no repository ", slot, ": set --repository_",
@@ -74,6 +82,20 @@ absl::Status MergeDeadline(absl::string_view target, absl::Duration limit,
       StrCat("disk ", target, " could not be merged within ", absl::FormatDuration(limit),
              last.ok() ? absl::string_view(": it does not converge") : absl::string_view(": "),
              last.message(), "; the executor goes on trying"));
+}
+
+absl::Status UnknownOverlay(absl::string_view vm, absl::string_view files) {
+  return MakeError(StatusCode::kFailedPrecondition, "UNKNOWN_OVERLAY",
+                   StrCat("VM ", vm, " was found on overlays that no journal names (", files,
+                          "): they were merged by their names"));
+}
+
+absl::Status MergeOutrun(absl::string_view target, int64_t left) {
+  return MakeError(
+      StatusCode::kUnavailable, "MERGE_OUTRUN",
+      StrCat("the guest writes to disk ", target, " faster than it can be merged: ", left,
+             " bytes are left and do not get less; it stays on its overlay "
+             "meanwhile"));
 }
 
 absl::Status SequenceUnknown(int64_t asked, int64_t last) {

@@ -13,7 +13,9 @@ namespace vmkeep::executor::error {
 absl::Status StaleEpoch(absl::string_view task, int64_t seen);  // kFailedPrecondition, STALE_EPOCH
 absl::Status ExecutorStopped();                                 // kUnavailable, EXECUTOR_STOPPED
 absl::Status ExecutorRestarted();                               // kUnavailable, EXECUTOR_RESTARTED
-absl::Status RepositoryNotConfigured(int slot);                 // kFailedPrecondition
+// The same of a copy that cannot be gone on with; metadata "why": a reason, or empty.
+absl::Status CopyNotResumed(const absl::Status& why);
+absl::Status RepositoryNotConfigured(int slot);  // kFailedPrecondition
 // kFailedPrecondition, REPOSITORY_MISMATCH; metadata "expected", "found".
 absl::Status RepositoryMismatch(int slot, absl::string_view expected, absl::string_view found);
 // kResourceExhausted, REPOSITORY_FULL; metadata "needed_bytes", "free_bytes".
@@ -25,6 +27,10 @@ absl::Status DiskChanged(absl::string_view target,
 // kDeadlineExceeded, MERGE_DEADLINE; `last` is what the last try said.
 absl::Status MergeDeadline(absl::string_view target, absl::Duration limit,
                            const absl::Status& last);
+// kFailedPrecondition, UNKNOWN_OVERLAY: merged, and the files left for a person.
+absl::Status UnknownOverlay(absl::string_view vm, absl::string_view files);
+// kUnavailable, MERGE_OUTRUN: the guest writes faster than the merge, whatever was done.
+absl::Status MergeOutrun(absl::string_view target, int64_t left);
 absl::Status SequenceUnknown(int64_t asked, int64_t last);  // kOutOfRange, SEQUENCE_UNKNOWN
 
 // Whether the same work may succeed later without a change.

@@ -76,4 +76,11 @@ absl::Status CheckRooms(const std::vector<OverlayRoom>& rooms, double share,
   return absl::OkStatus();
 }
 
+std::function<absl::Status()> RoomCheck(const Environment& env, const std::vector<Disk>& disks) {
+  return
+      [&env, rooms = RoomsOf(disks, env.options.overlay_reserve_bytes, env.options.overlay_dir)] {
+        return CheckRooms(rooms, kWatermark, env.free_space);
+      };
+}
+
 }  // namespace vmkeep::executor

@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -29,9 +30,15 @@ struct OverlayRoom {
 std::vector<OverlayRoom> RoomsOf(const std::vector<Disk>& disks, int64_t configured_reserve,
                                  const std::string& overlay_dir);
 
+// Of the reserve: what is left when a copy is given up is for the merge, which is helped then.
+inline constexpr double kWatermark = 0.5;
+
 // Whether each room has `share` of its reserve. RESOURCE_EXHAUSTED, OVERLAY_SPACE.
 absl::Status CheckRooms(const std::vector<OverlayRoom>& rooms, double share,
                         const FreeSpace& free_space);
+
+// Asks the same of the overlays of these disks, at the watermark. `env` outlives it.
+std::function<absl::Status()> RoomCheck(const Environment& env, const std::vector<Disk>& disks);
 
 }  // namespace vmkeep::executor
 

@@ -6,6 +6,9 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
 
 namespace vmkeep::executor {
 namespace {
@@ -26,16 +29,51 @@ Vm::PowerState ToProto(PowerState power) {
   return Vm::POWER_STATE_UNSPECIFIED;
 }
 
+using Alerts = std::vector<OverlayAlert>;
+
+// Alerts by VM.
+std::map<std::string, Alerts> AlertsOf(const Environment& env) {
+  std::map<std::string, Alerts> by_vm;
+  for (OverlayAlert& alert : env.alerts->All()) {
+    const std::string vm = alert.disk.vm_uuid;
+    by_vm[vm].push_back(std::move(alert));
+  }
+  return by_vm;
+}
+
+// A VM that the hypervisor does not list, and whose overlays are still there.
+VmSummary MissingVm(const std::string& uuid, const Alerts& alerts) {
+  VmSummary vm{uuid, alerts.front().vm_name, PowerState::kUnknown, {}};
+  for (const OverlayAlert& alert : alerts) vm.overlays.push_back(alert.disk);
+  return vm;
+}
+
+void Tell(const Alerts& alerts, ::vmkeep::v1::Overlay& overlay) {
+  const OverlayAlert& first = alerts.front();
+  overlay.set_needs_attention(true);
+  overlay.set_reason(first.reason);
+  overlay.set_message(first.message);
+  overlay.set_remedy(RemedyFor(first.reason));
+}
+
 ::vmkeep::v1::Overlay OverlayOf(const Environment& env, TaskManager& tasks,
-                                const std::vector<OverlayDisk>& disks) {
+                                const std::vector<OverlayDisk>& on, const Alerts& alerts) {
   ::vmkeep::v1::Overlay overlay;
+  std::vector<OverlayDisk> disks = on;
+  for (const OverlayAlert& alert : alerts) {
+    const bool known = std::any_of(on.begin(), on.end(), [&](const OverlayDisk& disk) {
+      return disk.overlay == alert.disk.overlay;
+    });
+    if (!known) disks.push_back(alert.disk);
+  }
+  overlay.set_files_only(on.empty());
   absl::Time since = absl::InfiniteFuture();
   bool lives = true;
   for (const OverlayDisk& disk : disks) {
     overlay.add_files(disk.overlay);
     struct stat found = {};
     if (stat(disk.overlay.c_str(), &found) == 0) {
-      overlay.set_bytes(overlay.bytes() + found.st_size);
+      overlay.set_bytes(overlay.bytes() + int64_t{found.st_blocks} * 512);
       since = std::min(since, absl::TimeFromTimespec(found.st_mtim));
     }
     const std::string task = OverlayTask(disk.overlay);
@@ -52,6 +90,7 @@ Vm::PowerState ToProto(PowerState power) {
         "no task owns these files; the executor merges them as soon as it can: if they are still "
         "here after a minute, its log says what is in the way");
   }
+  if (!alerts.empty()) Tell(alerts, overlay);
   return overlay;
 }
 
@@ -60,6 +99,12 @@ Vm::PowerState ToProto(PowerState power) {
 absl::StatusOr<VmPage> ListVms(const Environment& env, TaskManager& tasks, int page_size,
                                const std::string& page_token) {
   VMKEEP_ASSIGN_OR_RETURN(std::vector<VmSummary> all, env.hypervisor.ListVms());
+  std::map<std::string, Alerts> alerts = AlertsOf(env);
+  std::set<std::string> listed;
+  for (const VmSummary& vm : all) listed.insert(vm.uuid);
+  for (const auto& [uuid, of_vm] : alerts) {
+    if (!listed.contains(uuid)) all.push_back(MissingVm(uuid, of_vm));
+  }
   std::sort(all.begin(), all.end(),
             [](const VmSummary& a, const VmSummary& b) { return a.uuid < b.uuid; });
   VmPage page;
@@ -74,7 +119,10 @@ absl::StatusOr<VmPage> ListVms(const Environment& env, TaskManager& tasks, int p
     vm.set_uuid(each.uuid);
     vm.set_name(each.name);
     vm.set_power_state(ToProto(each.power));
-    if (!each.overlays.empty()) *vm.mutable_overlay() = OverlayOf(env, tasks, each.overlays);
+    const Alerts& of_vm = alerts[each.uuid];
+    if (!each.overlays.empty() || !of_vm.empty()) {
+      *vm.mutable_overlay() = OverlayOf(env, tasks, each.overlays, of_vm);
+    }
     page.vms.push_back(std::move(vm));
   }
   return page;

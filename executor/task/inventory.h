@@ -18,8 +18,9 @@ struct VmPage {
   std::string next_page_token;
 };
 
-// The VMs of this host, freshly looked at, with what is known of their overlays. Waits for the
-// hypervisor. `page_token` is the last page's next_page_token.
+// The VMs of this host, freshly looked at, with what is known of their overlays; also those that
+// the hypervisor does not know any more while overlays of them are left. Waits for the hypervisor.
+// `page_token` is the last page's next_page_token.
 absl::StatusOr<VmPage> ListVms(const Environment& env, TaskManager& tasks, int page_size,
                                const std::string& page_token);
 

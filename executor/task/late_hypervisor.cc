@@ -104,6 +104,11 @@ absl::Status LateHypervisor::Pivot(const OverlayDisk& disk) {
   return hypervisor->Pivot(disk);
 }
 
+absl::Status LateHypervisor::HelpMerge(const OverlayDisk& disk, const MergeHelp& help) {
+  VMKEEP_ASSIGN_OR_RETURN(Hypervisor * hypervisor, Get());
+  return hypervisor->HelpMerge(disk, help);
+}
+
 absl::Status LateHypervisor::CommitOffline(const OverlayDisk& disk) {
   VMKEEP_ASSIGN_OR_RETURN(Hypervisor * hypervisor, Get());
   return hypervisor->CommitOffline(disk);

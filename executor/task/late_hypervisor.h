@@ -37,6 +37,7 @@ class LateHypervisor final : public Hypervisor {
   absl::StatusOr<MergeStatus> GetMergeStatus(const OverlayDisk& disk) override;
   absl::Status StartMerge(const OverlayDisk& disk) override;
   absl::Status Pivot(const OverlayDisk& disk) override;
+  absl::Status HelpMerge(const OverlayDisk& disk, const MergeHelp& help) override;
   absl::Status CommitOffline(const OverlayDisk& disk) override;
   absl::Status Restore(const VmDescription& before, const std::vector<OverlayDisk>& disks) override;
   absl::Status RemoveOverlay(const OverlayDisk& disk) override;

@@ -62,6 +62,8 @@ absl::Status CheckOverlayDir(const VmDescription& vm, const std::string& overlay
                             overlay_dir, ") is no folder: make it, or mount it"));
 }
 
+}  // namespace
+
 absl::Status CheckRepository(const Environment& env, const TaskRecord& record, int64_t needed,
                              const std::stop_token& stop) {
   worker::v1::Request request;
@@ -78,8 +80,6 @@ absl::Status CheckRepository(const Environment& env, const TaskRecord& record, i
   }
   return absl::OkStatus();
 }
-
-}  // namespace
 
 absl::Status CheckSameFile(const Disk& disk) {
   struct stat found = {};

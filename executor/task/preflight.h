@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
+#include <cstdint>
 #include <stop_token>
 
 namespace vmkeep::executor {
@@ -15,6 +16,10 @@ namespace vmkeep::executor {
 // is the right one and has room, the host has room for the overlays. The answer is in the journal.
 absl::StatusOr<BackupData> Preflight(const Environment& env, const TaskRecord& record,
                                      const std::stop_token& stop);
+
+// The repository answers, is the right one, and has `needed` bytes free: REPOSITORY_*.
+absl::Status CheckRepository(const Environment& env, const TaskRecord& record, int64_t needed,
+                             const std::stop_token& stop);
 
 // The disk's image is the file that was described. ABORTED, DISK_CHANGED.
 absl::Status CheckSameFile(const Disk& disk);

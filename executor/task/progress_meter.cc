@@ -29,13 +29,25 @@ void ProgressMeter::Update(int64_t done, int64_t total, int64_t holes) {
   if (clock_.Monotonic() - told_ >= kBetween) Tell();
 }
 
-::vmkeep::v1::Progress ProgressMeter::Now() {
+void ProgressMeter::Found(int64_t done, int64_t total, int64_t holes) {
+  if (current_ >= disks_.size()) return;
+  disks_[current_] = {done, total, holes};
+  samples_ = {{clock_.Monotonic(), Sum().done}};
+  Tell();
+}
+
+ProgressMeter::Disk ProgressMeter::Sum() const {
   Disk sum;
   for (const Disk& disk : disks_) {
     sum.done += disk.done;
     sum.total += disk.total;
     sum.holes += disk.holes;
   }
+  return sum;
+}
+
+::vmkeep::v1::Progress ProgressMeter::Now() {
+  const Disk sum = Sum();
   ::vmkeep::v1::Progress progress;
   progress.set_phase(phase_);
   progress.set_disk(disks_.empty() ? 0 : static_cast<int>(current_) + 1);

@@ -24,6 +24,8 @@ class ProgressMeter {
   // Work on `disk` (from 0) in `phase`; `totals` are the sizes as far as known. Counting starts
   // again when the phase is a new one.
   void Enter(::vmkeep::v1::Progress::Phase phase, const std::vector<int64_t>& totals, int disk);
+  // So much of the disk that was entered last was done before: it counts, but nothing moved for it.
+  void Found(int64_t done, int64_t total, int64_t holes);
   // How far the disk is that was entered last.
   void Update(int64_t done, int64_t total, int64_t holes);
 
@@ -38,6 +40,7 @@ class ProgressMeter {
     int64_t done = 0;
   };
 
+  Disk Sum() const;
   ::vmkeep::v1::Progress Now();
   // Bytes per second over the window, 0 when unknown.
   int64_t Rate(int64_t done);

@@ -2,6 +2,7 @@
 
 #include "common/error.h"
 #include "common/log.h"
+#include "common/process/process.h"
 #include "common/status_macros.h"
 #include "common/uuid.h"
 #include "executor/task/backup_manifest.h"
@@ -15,8 +16,6 @@ namespace {
 
 using ::vmkeep::v1::Repository;
 
-constexpr absl::Duration kEvery = absl::Seconds(60);
-
 // Free space moves all the time: a hundredth of the whole is news.
 bool IsNews(const Repository& before, const Repository& now) {
   return before.id() != now.id() || before.health() != now.health() ||
@@ -26,8 +25,10 @@ bool IsNews(const Repository& before, const Repository& now) {
 
 }  // namespace
 
-Repositories::Repositories(const Environment& env, std::function<void()> changed)
-    : env_(env), changed_(std::move(changed)) {
+Repositories::Repositories(const Environment& env, RepositoryGuard& guard,
+                           std::function<void()> changed)
+    : env_(env), guard_(guard), changed_(std::move(changed)) {
+  guard_.OnIll([this](const std::string& root) { NoteIll(root); });
   for (const auto& [slot, path] : env_.options.repositories) {
     Repository unknown;
     unknown.set_slot(slot);
@@ -38,6 +39,7 @@ Repositories::Repositories(const Environment& env, std::function<void()> changed
 }
 
 void Repositories::Run() {
+  AdoptLeftovers();
   for (const auto& [slot, path] : env_.options.repositories) {
     threads_.emplace_back(
         [this, slot = slot](const std::stop_token& stop) { ProbeLoop(slot, stop); });
@@ -75,6 +77,43 @@ absl::StatusOr<Repository> Repositories::Init(int slot, bool allow_plain_directo
   return found;
 }
 
+// The journal tells a worker's repository by its id; the task that it worked for, or left files
+// there, tells where that is mounted.
+void Repositories::AdoptLeftovers() {
+  const absl::StatusOr<std::vector<WorkerProcess>> workers = env_.journal.Workers();
+  if (!workers.ok() || workers->empty()) return;
+  std::map<std::string, int> slots;
+  if (const auto tasks = env_.journal.Unfinished(); tasks.ok()) {
+    for (const KnownTask& task : *tasks) slots[task.record.repository_id] = task.record.slot;
+  }
+  if (const auto tasks = env_.journal.Leftovers(); tasks.ok()) {
+    for (const TaskRecord& task : *tasks) slots[task.repository_id] = task.slot;
+  }
+  for (const WorkerProcess& worker : *workers) {
+    const process::ProcessId process{worker.pid, worker.start_time};
+    if (!process::IsRunning(process)) continue;
+    const auto slot = slots.find(worker.repository_id);
+    if (slot == slots.end()) continue;
+    const auto root = env_.options.repositories.find(slot->second);
+    if (root != env_.options.repositories.end()) guard_.Adopt(root->second, process);
+  }
+}
+
+void Repositories::NoteIll(const std::string& root) {
+  bool news = false;
+  const RepositoryGuard::Look look = guard_.LookAt(root);
+  {
+    MutexLock lock(&mu_);
+    for (auto& [slot, known] : found_) {
+      if (known.path() != root || known.health() != Repository::HEALTHY || !look.ill) continue;
+      known.set_health(Repository::ILL);
+      known.set_message(look.message);
+      news = true;
+    }
+  }
+  if (news) changed_();
+}
+
 void Repositories::ProbeLoop(int slot, const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     std::stop_source nap;
@@ -83,8 +122,9 @@ void Repositories::ProbeLoop(int slot, const std::stop_token& stop) {
       naps_[slot] = nap;
     }
     Probe(slot, stop);
+    ForgetEndedWorkers(env_.journal);
     const std::stop_callback forward(stop, [&nap] { nap.request_stop(); });
-    env_.clock.WaitFor(kEvery, nap.get_token());
+    env_.clock.WaitFor(env_.options.probe_interval, nap.get_token());
   }
 }
 
@@ -121,7 +161,9 @@ Repository Repositories::ToRepository(int slot, const absl::StatusOr<worker::v1:
     repository.set_id(result->probe().id());
     repository.set_total_bytes(result->probe().total_bytes());
     repository.set_free_bytes(result->probe().free_bytes());
-    repository.set_health(Repository::HEALTHY);
+    const RepositoryGuard::Look look = guard_.LookAt(repository.path());
+    repository.set_health(look.ill ? Repository::ILL : Repository::HEALTHY);
+    repository.set_message(look.message);
     return repository;
   }
   repository.set_message(std::string(result.status().message()));
@@ -137,7 +179,7 @@ void Repositories::RemoveLeftovers(const Repository& repository, const std::stop
   for (const TaskRecord& record : *leftovers) {
     if (record.slot != repository.slot() || record.repository_id != repository.id()) continue;
     const log::Scope scope({{"backup", record.backup_id}, {"host", env_.options.hostname}});
-    absl::Status status = DiscardIncoming(env_, record, stop);
+    absl::Status status = DiscardTry(env_, record, stop);
     if (status.ok()) status = env_.journal.ForgetFiles(record.task);
     log::Info("task_files_remain", {{"backup", record.backup_id},
                                     {"host", env_.options.hostname},

@@ -3,6 +3,7 @@
 
 #include "common/mutex.h"
 #include "executor/task/environment.h"
+#include "executor/worker_client/repository_guard.h"
 #include "vmkeep/v1/inventory.pb.h"
 
 #include "absl/status/statusor.h"
@@ -18,14 +19,18 @@
 namespace vmkeep::executor {
 
 // What the repositories of this host look like, as a worker last saw them. A thread per repository
-// probes it at the start, every minute, and when asked; so a hung mount blocks neither a caller nor
-// the other repository. A healthy probe also removes what failed tasks could not. Thread-safe.
+// probes it at the start, every probe_interval, and when asked; so a hung mount blocks neither a
+// caller nor the other repository. One whose jobs fail, by the guard's books, is ill at once, until
+// the guard says otherwise after a probe. A healthy one also gets rid of what failed tasks could
+// not remove. Thread-safe.
 class Repositories {
  public:
-  // `changed` is called from a probing thread when a repository is not as it was.
-  Repositories(const Environment& env, std::function<void()> changed);
+  // `changed` is called from a probing thread, or that of a job, when a repository is not as it
+  // was. Takes the guard's OnIll().
+  Repositories(const Environment& env, RepositoryGuard& guard, std::function<void()> changed);
 
-  void Run();  // starts probing
+  // Tells the guard of workers that hang since an earlier executor; starts probing.
+  void Run();
 
   // At once, from memory.
   std::vector<::vmkeep::v1::Repository> List() ABSL_LOCKS_EXCLUDED(mu_);
@@ -36,6 +41,9 @@ class Repositories {
                                                 const std::stop_token& stop);
 
  private:
+  void AdoptLeftovers();
+  // A job found the repository at `root` ill.
+  void NoteIll(const std::string& root) ABSL_LOCKS_EXCLUDED(mu_);
   void ProbeLoop(int slot, const std::stop_token& stop);
   void Probe(int slot, const std::stop_token& stop);
   // Keeps what was found, tells when it is news.
@@ -44,6 +52,7 @@ class Repositories {
   void RemoveLeftovers(const ::vmkeep::v1::Repository& repository, const std::stop_token& stop);
 
   const Environment& env_;
+  RepositoryGuard& guard_;
   const std::function<void()> changed_;
   Mutex mu_;
   std::map<int, ::vmkeep::v1::Repository> found_ ABSL_GUARDED_BY(mu_);

@@ -12,15 +12,15 @@ using enum StepClass;
 // overlay's name.
 constexpr std::array<StepRule, 9> kRules = {{
     {kPreflight, "preflight", kForward, /*stoppable=*/true, /*past_return=*/false,
-     /*needs_journal=*/true, "PREFLIGHT"},
-    {kSnapshot, "snapshot", kForward, false, false, true, "SNAPSHOTTING"},
-    {kCopy, "copy", kForward, true, false, true, "COPYING"},
-    {kMerge, "merge", kAlways, false, false, false, "MERGING"},
-    {kCheck, "check", kAlways, false, false, false, "MERGING"},
-    {kRemoveOverlay, "remove_overlay", kAlways, false, false, true, "MERGING"},
-    {kPublish, "publish", kForward, false, true, true, "PUBLISHING"},
-    {kDiscard, "discard", kOnAbort, false, false, true, "REMOVING"},
-    {kScrub, "scrub", kForward, false, true, true, "REMOVING"},
+     /*repeated=*/false, /*needs_journal=*/true, "PREFLIGHT"},
+    {kSnapshot, "snapshot", kForward, false, false, false, true, "SNAPSHOTTING"},
+    {kCopy, "copy", kForward, true, false, true, true, "COPYING"},
+    {kMerge, "merge", kAlways, false, false, true, false, "MERGING"},
+    {kCheck, "check", kAlways, false, false, true, false, "MERGING"},
+    {kRemoveOverlay, "remove_overlay", kAlways, false, false, true, true, "MERGING"},
+    {kPublish, "publish", kForward, false, true, true, true, "PUBLISHING"},
+    {kDiscard, "discard", kOnAbort, false, false, true, true, "REMOVING"},
+    {kScrub, "scrub", kForward, false, true, true, true, "REMOVING"},
 }};
 
 }  // namespace

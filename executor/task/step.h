@@ -48,8 +48,8 @@ struct StepRule {
   absl::string_view name;  // as on the wire and in the journal
   StepClass step_class = StepClass::kForward;
   bool stoppable = false;      // ends early, soon after it was asked to
-  bool past_return = false;    // a cancel or a stop comes too late: it is finished, and run again
-                               // after a restart
+  bool past_return = false;    // a cancel or a stop comes too late: it is finished
+  bool repeated = false;       // after a restart: it finds what is done already and does the rest
   bool needs_journal = false;  // does not begin before its intent is on the disk
   absl::string_view phase;     // of vmkeep.v1.Progress
 };

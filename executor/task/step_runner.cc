@@ -1,11 +1,15 @@
 #include "executor/task/step_runner.h"
 
 #include "common/backoff.h"
+#include "common/error.h"
+#include "common/log.h"
 #include "common/status_macros.h"
 #include "executor/task/backup_manifest.h"
 #include "executor/task/copy.h"
 #include "executor/task/errors.h"
+#include "executor/task/host_space.h"
 #include "executor/task/preflight.h"
+#include "executor/task/resume.h"
 #include "executor/task/worker_job.h"
 
 #include "absl/strings/str_cat.h"
@@ -35,10 +39,11 @@ QuiescePolicy PolicyOf(Backup::Quiesce quiesce) {
 }  // namespace
 
 StepRunner::StepRunner(const Environment& env, TaskRecord record, BackupData data,
-                       ProgressMeter::Emit emit)
+                       std::string interrupted_copy, ProgressMeter::Emit emit)
     : env_(env),
       record_(std::move(record)),
       data_(std::move(data)),
+      interrupted_copy_(std::move(interrupted_copy)),
       progress_(env.clock, std::move(emit)) {}
 
 absl::Status StepRunner::Run(const TaskState& state, int index, const std::stop_token& stop) {
@@ -53,13 +58,13 @@ absl::Status StepRunner::Run(const TaskState& state, int index, const std::stop_
     case StepKind::kMerge:
       return RunMerge(step.target, stop);
     case StepKind::kCheck:
-      return RestoreDefinition(Merging(stop), data_.vm, data_.overlays);
+      return Noted(data_.overlays, RestoreDefinition(Merging(stop), data_.vm, data_.overlays));
     case StepKind::kRemoveOverlay:
-      return RemoveOverlays(Merging(stop), data_.overlays);
+      return Noted(data_.overlays, RemoveOverlays(Merging(stop), data_.overlays));
     case StepKind::kPublish:
       return RunPublish(stop);
     case StepKind::kDiscard:
-      return RunDiscard(state, stop);
+      return RunDiscard(stop);
     case StepKind::kScrub:
       return RunScrub(stop);
   }
@@ -95,19 +100,55 @@ absl::Status StepRunner::RunSnapshot() {
 absl::Status StepRunner::RunCopy(const std::string& target, const std::stop_token& stop) {
   const int index = IndexOf(target);
   if (index < 0) return absl::InternalError(absl::StrCat("no disk ", target));
+  const Disk& disk = data_.vm.disks[index];
+  const bool resume = target == interrupted_copy_;
+  if (resume) CountFinishedCopies();
   Enter(Progress::COPYING, index);
-  if (!copies_began_) copies_began_ = env_.clock.Monotonic();
-  const absl::Duration left = *copies_began_ + CopyDeadline() - env_.clock.Monotonic();
-  VMKEEP_ASSIGN_OR_RETURN(
-      worker::v1::CopyResult copy,
-      CopyDisk(
-          env_, record_, data_.vm.disks[index],
+  VMKEEP_RETURN_IF_ERROR(BeginCopy(disk, stop));
+  CopyTerms terms{
+      .rooms =
           RoomsOf(data_.vm.disks, env_.options.overlay_reserve_bytes, env_.options.overlay_dir),
-          std::max(left, absl::ZeroDuration()), stop, [this](const worker::v1::Progress& p) {
-            progress_.Update(p.bytes_done(), p.bytes_total(), p.bytes_holes());
-          }));
-  VMKEEP_RETURN_IF_ERROR(env_.journal.PutCopy(record_.task, target, copy));
-  data_.copies[target] = std::move(copy);
+      .deadline = std::max(CopiesUntil() - env_.clock.Monotonic(), absl::ZeroDuration()),
+      .resume = resume};
+  bool found = !resume;  // the first answer of a resumed copy says what it begins with
+  absl::StatusOr<worker::v1::CopyResult> copy =
+      CopyDisk(env_, record_, disk, terms, stop, [this, &found](const worker::v1::Progress& p) {
+        if (std::exchange(found, true)) {
+          progress_.Update(p.bytes_done(), p.bytes_total(), p.bytes_holes());
+        } else {
+          progress_.Found(p.bytes_done(), p.bytes_total(), p.bytes_holes());
+          log::Info("copy_resumed",
+                    {{"bytes_done", p.bytes_done()}, {"bytes_total", p.bytes_total()}});
+        }
+      });
+  // The worker looks closer than CheckCanResume(): somebody writes there, or did.
+  const std::string reason = ErrorReason(copy.status());
+  if (resume && (reason == "SOURCE_BUSY" || reason == "SOURCE_CHANGED"))
+    return error::CopyNotResumed(copy.status());
+  VMKEEP_RETURN_IF_ERROR(copy.status());
+  VMKEEP_RETURN_IF_ERROR(env_.journal.PutCopy(record_.task, target, *copy));
+  data_.copies[target] = *std::move(copy);
+  return absl::OkStatus();
+}
+
+void StepRunner::CountFinishedCopies() {
+  for (const auto& [target, copy] : data_.copies) {
+    Enter(Progress::COPYING, IndexOf(target));
+    progress_.Found(copy.file_bytes(), copy.file_bytes(), copy.file_bytes() - copy.data_bytes());
+  }
+}
+
+// Durable before the first byte moves: what the next process must find to go on with it.
+absl::Status StepRunner::BeginCopy(const Disk& disk, const std::stop_token& stop) {
+  if (disk.target == interrupted_copy_) {
+    const auto begun = data_.copies_begun.find(disk.target);
+    return CheckCanResume(env_, record_, disk,
+                          begun == data_.copies_begun.end() ? nullptr : &begun->second, stop);
+  }
+  CopyBegin begin{.base = {}, .boot_id = env_.boot_id, .until = CopiesUntil()};
+  VMKEEP_ASSIGN_OR_RETURN(begin.base, IdentityOf(disk));
+  VMKEEP_RETURN_IF_ERROR(env_.journal.PutCopyBegin(record_.task, disk.target, begin));
+  data_.copies_begun[disk.target] = std::move(begin);
   return absl::OkStatus();
 }
 
@@ -115,9 +156,10 @@ absl::Status StepRunner::RunMerge(const std::string& target, const std::stop_tok
   const int index = IndexOf(target);
   if (index < 0) return absl::InternalError(absl::StrCat("no disk ", target));
   Enter(Progress::MERGING, index);
-  return MergeDisk(Merging(stop), data_.overlays[index], [this](const MergeStatus& status) {
-    progress_.Update(status.bytes_done, status.bytes_total, 0);
-  });
+  const OverlayDisk& overlay = data_.overlays[index];
+  return Noted({overlay}, MergeDisk(Merging(stop), overlay, [this](const MergeStatus& status) {
+                 progress_.Update(status.bytes_done, status.bytes_total, 0);
+               }));
 }
 
 absl::Status StepRunner::RunPublish(const std::stop_token& stop) {
@@ -146,15 +188,9 @@ absl::Status StepRunner::RunPublish(const std::stop_token& stop) {
   }
 }
 
-absl::Status StepRunner::RunDiscard(const TaskState& state, const std::stop_token& stop) {
+absl::Status StepRunner::RunDiscard(const std::stop_token& stop) {
   Enter(Progress::REMOVING);
-  VMKEEP_RETURN_IF_ERROR(DiscardIncoming(env_, record_, stop));
-  // A publish that failed without a clear answer may have renamed the folder: it must not stay.
-  const bool publish_begun =
-      std::any_of(state.steps.begin(), state.steps.end(), [](const Step& step) {
-        return step.kind == StepKind::kPublish && step.status != StepStatus::kPending;
-      });
-  return publish_begun ? ScrubPublished(env_, record_, stop) : absl::OkStatus();
+  return DiscardTry(env_, record_, stop);
 }
 
 absl::Status StepRunner::RunScrub(const std::stop_token& stop) {
@@ -165,14 +201,27 @@ absl::Status StepRunner::RunScrub(const std::stop_token& stop) {
         leftover.repository_id != record_.repository_id) {
       continue;  // another backup's, or in a repository that is not asked for
     }
-    VMKEEP_RETURN_IF_ERROR(DiscardIncoming(env_, leftover, stop));
+    VMKEEP_RETURN_IF_ERROR(DiscardTry(env_, leftover, stop));
     VMKEEP_RETURN_IF_ERROR(env_.journal.ForgetFiles(leftover.task));
   }
   return ScrubPublished(env_, record_, stop);
 }
 
 MergeContext StepRunner::Merging(const std::stop_token& stop) const {
-  return {env_.hypervisor, env_.clock, env_.options.merge_deadline, stop};
+  return {env_.hypervisor,
+          env_.clock,
+          env_.options.merge_deadline,
+          stop,
+          [this](const OverlayDisk& disk, const absl::Status& status) {
+            env_.alerts->Note({disk}, {data_.vm.name, record_.backup_id}, status);
+          },
+          env_.options.merge_ladder,
+          RoomCheck(env_, data_.vm.disks)};
+}
+
+absl::Status StepRunner::Noted(const std::vector<OverlayDisk>& disks, absl::Status status) const {
+  env_.alerts->Note(disks, {data_.vm.name, record_.backup_id}, status);
+  return status;
 }
 
 int StepRunner::IndexOf(const std::string& target) const {
@@ -182,10 +231,12 @@ int StepRunner::IndexOf(const std::string& target) const {
   return -1;
 }
 
-absl::Duration StepRunner::CopyDeadline() const {
+absl::Duration StepRunner::CopiesUntil() const {
+  if (!data_.copies_begun.empty()) return data_.copies_begun.begin()->second.until;
   const auto& asked = record_.backup.copy_deadline();
   const absl::Duration deadline = absl::Seconds(asked.seconds()) + absl::Nanoseconds(asked.nanos());
-  return deadline > absl::ZeroDuration() ? deadline : env_.options.copy_deadline;
+  return env_.clock.Monotonic() +
+         (deadline > absl::ZeroDuration() ? deadline : env_.options.copy_deadline);
 }
 
 void StepRunner::Enter(Progress::Phase phase, int disk) {

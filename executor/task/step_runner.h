@@ -21,8 +21,10 @@ namespace vmkeep::executor {
 // Knows nothing of the order of steps. Not thread-safe.
 class StepRunner {
  public:
-  // `data` is what the journal has of the task.
-  StepRunner(const Environment& env, TaskRecord record, BackupData data, ProgressMeter::Emit emit);
+  // `data` is what the journal has of the task; `interrupted_copy` the disk whose copy an earlier
+  // process was in, or empty.
+  StepRunner(const Environment& env, TaskRecord record, BackupData data,
+             std::string interrupted_copy, ProgressMeter::Emit emit);
 
   // Runs `state.steps[index]`; blocks until it is done or failed. `stop` ends a step that is
   // stoppable soon, and any other at its next wait.
@@ -39,21 +41,27 @@ class StepRunner {
   absl::Status RunPreflight(const std::stop_token& stop);
   absl::Status RunSnapshot();
   absl::Status RunCopy(const std::string& target, const std::stop_token& stop);
+  // Of an earlier process: they belong to the progress.
+  void CountFinishedCopies();
+  absl::Status BeginCopy(const Disk& disk, const std::stop_token& stop);
   absl::Status RunMerge(const std::string& target, const std::stop_token& stop);
   absl::Status RunPublish(const std::stop_token& stop);
-  absl::Status RunDiscard(const TaskState& state, const std::stop_token& stop);
+  absl::Status RunDiscard(const std::stop_token& stop);
   absl::Status RunScrub(const std::stop_token& stop);
 
   MergeContext Merging(const std::stop_token& stop) const;
+  // `status` again, after it was told to the alerts: OK clears them.
+  absl::Status Noted(const std::vector<OverlayDisk>& disks, absl::Status status) const;
   int IndexOf(const std::string& target) const;
-  absl::Duration CopyDeadline() const;
+  // When all copies must be done, by the monotonic clock.
+  absl::Duration CopiesUntil() const;
   void Enter(::vmkeep::v1::Progress::Phase phase, int disk = 0);
 
   const Environment& env_;
   const TaskRecord record_;
   BackupData data_;
+  const std::string interrupted_copy_;
   ProgressMeter progress_;
-  std::optional<absl::Duration> copies_began_;
   std::optional<v1::BackupResult> result_;
 };
 

@@ -43,6 +43,13 @@ v1::TaskEnded::Outcome ToProto(Outcome outcome) {
   return failure;
 }
 
+// Of a state that the journal had.
+std::string InterruptedCopy(const TaskState& state) {
+  const int step = state.running();
+  const bool copy = step >= 0 && state.steps[step].kind == StepKind::kCopy;
+  return copy ? state.steps[step].target : "";
+}
+
 }  // namespace
 
 TaskRun::TaskRun(const Environment& env, EventLog& events, KnownTask task, std::stop_token abandon)
@@ -50,7 +57,7 @@ TaskRun::TaskRun(const Environment& env, EventLog& events, KnownTask task, std::
       events_(events),
       record_(task.record),
       abandon_(std::move(abandon)),
-      steps_(env, task.record, std::move(task.data),
+      steps_(env, task.record, std::move(task.data), InterruptedCopy(task.state),
              [this](const ::vmkeep::v1::Progress& progress) {
                events_.TellProgress(record_, progress);
              }),
@@ -217,7 +224,8 @@ v1::Event TaskRun::EndedEvent(const TaskState& state, const Ending& ending) {
     *ended.mutable_backup() = *steps_.result();
   }
   ended.set_files_may_remain(ending.files_may_remain);
-  ended.set_vm_on_overlay(ending.vm_on_overlay);
+  // After a loss the VM is on its base, and only the files are kept.
+  ended.set_vm_on_overlay(ending.vm_on_overlay && !state.lost());
   ended.set_snapshot_taken(ending.snapshot_taken);
   return event;
 }

@@ -63,12 +63,14 @@ absl::StatusOr<worker::v1::Result> RunJob(const Environment& env,
   return result;
 }
 
-absl::Status DiscardIncoming(const Environment& env, const TaskRecord& record,
-                             const std::stop_token& stop) {
+absl::Status DiscardTry(const Environment& env, const TaskRecord& record,
+                        const std::stop_token& stop) {
   worker::v1::Request request;
   VMKEEP_ASSIGN_OR_RETURN(*request.mutable_discard()->mutable_repository(),
                           RepositoryOf(env.options, record.slot, record.repository_id));
   request.mutable_discard()->set_incoming(record.task.ToString());
+  request.mutable_discard()->set_vm_uuid(record.vm_uuid);
+  request.mutable_discard()->set_backup_id(record.backup_id);
   return RunRemoval(env, request, record.repository_id, stop);
 }
 
@@ -93,6 +95,15 @@ void EndLeftoverWorkers(Journal& journal) {
       log::Warning("leftover_worker_killed",
                    {{"pid", worker.pid}, {"repository", worker.repository_id}});
     }
+    NoteEnd(journal, worker);
+  }
+}
+
+void ForgetEndedWorkers(Journal& journal) {
+  const absl::StatusOr<std::vector<WorkerProcess>> workers = journal.Workers();
+  if (!workers.ok()) return;
+  for (const WorkerProcess& worker : *workers) {
+    if (process::IsRunning({worker.pid, worker.start_time})) continue;
     NoteEnd(journal, worker);
   }
 }

@@ -33,9 +33,10 @@ absl::StatusOr<worker::v1::Result> RunJob(const Environment& env,
                                           const std::stop_token& stop,
                                           const OnProgress& on_progress = nullptr);
 
-// Removes what a task may have left in .incoming/.
-absl::Status DiscardIncoming(const Environment& env, const TaskRecord& record,
-                             const std::stop_token& stop);
+// Removes what a task may have left: in .incoming/, and published, when its publish failed without
+// a clear answer. Another try's stays.
+absl::Status DiscardTry(const Environment& env, const TaskRecord& record,
+                        const std::stop_token& stop);
 // Removes the backup's published folder. Absent is OK.
 absl::Status ScrubPublished(const Environment& env, const TaskRecord& record,
                             const std::stop_token& stop);
@@ -43,6 +44,8 @@ absl::Status ScrubPublished(const Environment& env, const TaskRecord& record,
 // Ends the workers that a crash of ours left running. They lost their stdin and end by themselves,
 // unless they hang.
 void EndLeftoverWorkers(Journal& journal);
+// Takes those that ended since they were abandoned out of the journal.
+void ForgetEndedWorkers(Journal& journal);
 
 }  // namespace vmkeep::executor
 

@@ -2,14 +2,16 @@
 
 #include "common/digest/digest.h"
 #include "common/error.h"
+#include "common/fault_point/fault_point.h"
 #include "common/fs/files.h"
 #include "common/fs/output_file.h"
 #include "common/manifest/manifest.h"
 #include "common/mutex.h"
 #include "common/status_macros.h"
+#include "executor/worker/copy_files.h"
 #include "executor/worker/copy_plan.h"
 #include "executor/worker/copy_source.h"
-#include "executor/worker/errors.h"
+#include "executor/worker/durable_list.h"
 #include "executor/worker/host_source.h"
 #include "executor/worker/nbd_source.h"
 #include "executor/worker/repository.h"
@@ -59,31 +61,29 @@ std::unique_ptr<std::byte[], FreeMemory> ChunkMemory() {
   return std::unique_ptr<std::byte[], FreeMemory>(static_cast<std::byte*>(memory));
 }
 
-// Copies the chunks of one image by several threads. One use.
+// Copies the chunks of one image that are not in its files yet, by several threads. One use.
 class Copier {
  public:
-  Copier(const CopySource* source, fs::OutputFile* image, fs::OutputFile* list, JobContext* context)
+  Copier(const CopySource* source, CopyFiles* files, JobContext* context)
       : source_(*source),
-        image_(*image),
+        image_(files->image),
         context_(*context),
-        plan_(source),
-        window_(image->fd(), kWindowChunks),
-        list_([this, list](absl::string_view text) {
-          const absl::Status status = list->WriteAt(list_bytes_, text);
-          list_bytes_ += static_cast<int64_t>(text.size());
-          return status;
-        }) {}
+        plan_(source, files->kept.lines),
+        window_(files->image.fd(), kWindowChunks),
+        data_bytes_(files->kept_data_bytes),
+        list_(files) {}
 
-  // The digest list's root.
-  absl::StatusOr<std::string> Run() {
+  absl::Status Run() {
     std::vector<std::jthread> threads;
     for (int i = 1; i < kThreads; ++i) threads.emplace_back([this] { Fail(Work()); });
     Fail(Work());
     threads.clear();
     MutexLock lock(&mu_);
-    VMKEEP_RETURN_IF_ERROR(first_error_);
-    return list_.Finish(digest::ChunkCount(source_.bytes()));
+    return first_error_;
   }
+
+  // Flushes both files; the digest list's root.
+  absl::StatusOr<std::string> Finish() { return list_.Finish(digest::ChunkCount(source_.bytes())); }
 
   int64_t data_bytes() const { return data_bytes_; }
 
@@ -113,7 +113,7 @@ class Copier {
     const int64_t offset = work.first_chunk * kChunkBytes;
     const int64_t bytes = std::min(work.chunks * kChunkBytes, source_.bytes() - offset);
     const digest::Sha256 zeros = digest::HashOfZeros(std::min(bytes, kChunkBytes));
-    VMKEEP_RETURN_IF_ERROR(AddDigests(work.first_chunk, work.chunks, zeros));
+    VMKEEP_RETURN_IF_ERROR(list_.Add(work.first_chunk, work.chunks, zeros, /*data=*/false));
     context_.AddProgress(bytes, bytes);
     return absl::OkStatus();
   }
@@ -126,7 +126,7 @@ class Copier {
     // Written before it is hashed: the disk works while the processor hashes.
     VMKEEP_RETURN_IF_ERROR(WriteChunk(offset, chunk));
     VMKEEP_RETURN_IF_ERROR(window_.Wrote(offset, bytes));
-    return AddDigests(index, 1, digest::HashChunk(hasher, chunk));
+    return list_.Add(index, 1, digest::HashChunk(hasher, chunk), /*data=*/true);
   }
 
   // Data from the source, all of it asked for at once, zeros where it has holes.
@@ -177,24 +177,16 @@ class Copier {
     return digest::IsZero(chunk.subspan(from, std::min<size_t>(kPieceBytes, chunk.size() - from)));
   }
 
-  // The list is written under the lock: that is what keeps it in order, and it is 65 bytes for each
-  // 4 MiB.
-  absl::Status AddDigests(int64_t index, int64_t count, const digest::Sha256& digest) {
-    MutexLock lock(&mu_);
-    return list_.AddRun(index, count, digest);
-  }
-
   const CopySource& source_;
   const fs::OutputFile& image_;
   JobContext& context_;
   CopyPlan plan_;
   WritebackWindow window_;
   std::atomic<bool> failed_ = false;
-  std::atomic<int64_t> data_bytes_ = 0;
+  std::atomic<int64_t> data_bytes_;
+  DurableList list_;
   Mutex mu_;
   absl::Status first_error_ ABSL_GUARDED_BY(mu_);
-  digest::ListWriter list_ ABSL_GUARDED_BY(mu_);
-  int64_t list_bytes_ = 0;  // under mu_ too: only the list's sink touches it
 };
 
 struct Written {
@@ -218,19 +210,22 @@ absl::StatusOr<std::unique_ptr<CopySource>> OpenSource(const v1::Copy& job) {
                         : HostSource::Open(job.source());
 }
 
-absl::StatusOr<Written> CopyInto(const fs::Fd& folder, const std::string& file,
+absl::StatusOr<Written> CopyInto(const fs::Fd& folder, const v1::Copy& job,
                                  const std::string& list_file, const CopySource& source,
                                  JobContext* context) {
-  VMKEEP_ASSIGN_OR_RETURN(fs::OutputFile image, fs::OutputFile::Create(folder, file, 0600));
-  VMKEEP_ASSIGN_OR_RETURN(fs::OutputFile list, fs::OutputFile::Create(folder, list_file, 0600));
-  VMKEEP_RETURN_IF_ERROR(image.SetLength(source.bytes()));
-  context->SetTotal(source.bytes());
-  Copier copier(&source, &image, &list, context);
-  VMKEEP_ASSIGN_OR_RETURN(std::string root, copier.Run());
+  VMKEEP_ASSIGN_OR_RETURN(
+      CopyFiles files,
+      job.resume() ? ReopenCopyFiles(folder, job.file(), list_file, source.bytes(), *context)
+                   : CreateCopyFiles(folder, job.file(), list_file, source.bytes()));
+  context->SetTotal(source.bytes(), files.kept_bytes, files.kept_bytes - files.kept_data_bytes);
+  VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.copy.write.before"));
+  Copier copier(&source, &files, context);
+  VMKEEP_RETURN_IF_ERROR(copier.Run());
+  VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.copy.write.after"));
   VMKEEP_RETURN_IF_ERROR(source.CheckUnchanged());
-  VMKEEP_RETURN_IF_ERROR(image.Finish());
-  VMKEEP_RETURN_IF_ERROR(list.Finish());
-  VMKEEP_RETURN_IF_ERROR(fs::Sync(folder, file));
+  VMKEEP_ASSIGN_OR_RETURN(std::string root, copier.Finish());
+  VMKEEP_RETURN_IF_ERROR(fs::Sync(folder, job.file()));
+  VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.copy.flush-folder.after"));
   VMKEEP_RETURN_IF_ERROR(context->CheckCancelled());
   return Written{std::move(root), copier.data_bytes()};
 }
@@ -242,18 +237,20 @@ absl::StatusOr<v1::CopyResult> Copy(const v1::Copy& job, JobContext* context) {
   VMKEEP_ASSIGN_OR_RETURN(const RepositoryRoot root, RepositoryRoot::Open(job.repository()));
   VMKEEP_ASSIGN_OR_RETURN(const std::unique_ptr<CopySource> source, OpenSource(job));
   VMKEEP_ASSIGN_OR_RETURN(const fs::Fd incoming, root.Incoming());
+  VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.copy.make-incoming.before"));
   const absl::StatusOr<fs::Fd> folder = fs::MakeDirs(incoming, job.incoming(), 0700);
   if (!folder.ok()) return root.Wrap(folder.status());
+  VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.copy.make-incoming.after"));
   const std::string list_file = absl::StrCat(job.file(), ".sha256");
-  const absl::StatusOr<Written> written =
-      CopyInto(*folder, job.file(), list_file, *source, context);
-  if (!written.ok()) {
+  const absl::StatusOr<Written> written = CopyInto(*folder, job, list_file, *source, context);
+  const bool to_be_resumed = context->parent_ended() && absl::IsCancelled(written.status());
+  if (!written.ok() && !to_be_resumed) {
     // After a failed flush the page cache may show what the disk does not hold: never to be used,
     // so it goes at once.
     (void)fs::Unlink(*folder, job.file());
     (void)fs::Unlink(*folder, list_file);
-    return root.Wrap(written.status());
   }
+  if (!written.ok()) return root.Wrap(written.status());
   v1::CopyResult result;
   result.set_file_bytes(source->bytes());
   result.set_data_bytes(written->data_bytes);

@@ -16,11 +16,12 @@ struct CopyWork {
   bool hole = false;   // nothing to read: each is zero from end to end
 };
 
-// Hands a source's chunks to the copying threads, in order, and has the data ahead of them read.
-// Thread-safe. The source must outlive it.
+// Hands a source's chunks, from the first one asked for on, to the copying threads, in order, and
+// has the data ahead of them read. Thread-safe. The source must outlive it.
 class CopyPlan {
  public:
-  explicit CopyPlan(const CopySource* source) : source_(*source) {}
+  CopyPlan(const CopySource* source, int64_t first_chunk)
+      : source_(*source), next_chunk_(first_chunk) {}
 
   // Nothing when all is handed out.
   std::optional<CopyWork> Next() ABSL_LOCKS_EXCLUDED(mu_);
@@ -31,7 +32,7 @@ class CopyPlan {
 
   const CopySource& source_;
   Mutex mu_;
-  int64_t next_chunk_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t next_chunk_ ABSL_GUARDED_BY(mu_);
   int64_t next_data_ ABSL_GUARDED_BY(mu_) = -1;  // where data starts again, as far as it is known
   int64_t prefetched_ ABSL_GUARDED_BY(mu_) = 0;  // read-ahead was asked up to here
 };

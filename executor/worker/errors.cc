@@ -133,6 +133,12 @@ absl::Status CopyStalled(absl::string_view path, absl::Duration after) {
       {{"path", std::string(path)}});
 }
 
+absl::Status CopyInUse() {
+  return MakeError(absl::StatusCode::kUnavailable, "COPY_IN_USE",
+                   "an earlier worker still has this copy's files open, though it should have "
+                   "ended: see whether the storage server hangs, then try again.");
+}
+
 absl::Status Cancelled() {
   return MakeError(absl::StatusCode::kCancelled, "CANCELLED", "the job was cancelled.");
 }

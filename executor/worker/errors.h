@@ -35,6 +35,7 @@ absl::Status SourceBusy(absl::string_view path);  // kFailedPrecondition
 // kUnavailable: whoever served the source's flat view ended or does not answer.
 absl::Status SourceViewLost(absl::string_view path, absl::string_view why);
 absl::Status CopyStalled(absl::string_view path, absl::Duration after);  // kDeadlineExceeded
+absl::Status CopyInUse();                                                // kUnavailable
 absl::Status Cancelled();                                                // kCancelled
 
 absl::Status IncomingAbsent(absl::string_view incoming);  // kFailedPrecondition

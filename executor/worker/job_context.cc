@@ -4,9 +4,10 @@
 
 namespace vmkeep::worker {
 
-bool JobContext::Cancel() {
+bool JobContext::Cancel(Why why) {
   MutexLock lock(&mu_);
   if (committing_) return false;
+  parent_ended_ = why == Why::kParentEnded;
   cancelled_ = true;
   return true;
 }
@@ -22,11 +23,13 @@ absl::Status JobContext::BeginCommit() {
   return absl::OkStatus();
 }
 
-void JobContext::SetTotal(int64_t total_bytes) {
+void JobContext::SetTotal(int64_t total_bytes, int64_t done_bytes, int64_t holes) {
   v1::Progress line;
   {
     MutexLock lock(&mu_);
     progress_.set_bytes_total(total_bytes);
+    progress_.set_bytes_done(done_bytes);
+    progress_.set_bytes_holes(holes);
     next_line_ = clock_.Monotonic() + kProgressInterval;
     line = progress_;
   }

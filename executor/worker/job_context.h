@@ -24,16 +24,21 @@ class JobContext {
 
   JobContext(Clock* clock, ProgressSink sink) : clock_(*clock), sink_(std::move(sink)) {}
 
+  // Who asks a job to stop: the parent, which wants nothing of it any more, or the end of the
+  // parent, whose next life may go on with a copy.
+  enum class Why { kAsked, kParentEnded };
   // Asks the job to stop. False when it comes too late: the job has begun its last step and will
   // finish.
-  bool Cancel();
+  bool Cancel(Why why = Why::kAsked);
   // CANCELLED once Cancel() succeeded. Jobs ask at least after each MiB.
   absl::Status CheckCancelled() const;
+  bool parent_ended() const { return parent_ended_; }
   // The job's last step, such as the rename that publishes, comes now; CANCELLED when it must not.
   absl::Status BeginCommit();
 
-  // The job goes through `total` bytes; the first progress line says so.
-  void SetTotal(int64_t total_bytes);
+  // The job goes through `total` bytes; the first progress line says so, and what of them is behind
+  // it already.
+  void SetTotal(int64_t total_bytes, int64_t done_bytes = 0, int64_t holes = 0);
   // Gone through: `bytes`, of which `holes` were holes or zeros. Passed on to the sink every now
   // and then.
   void AddProgress(int64_t bytes, int64_t holes);
@@ -46,6 +51,7 @@ class JobContext {
   const ProgressSink sink_;
   std::atomic<int64_t> moves_ = -1;
   std::atomic<bool> cancelled_ = false;
+  std::atomic<bool> parent_ended_ = false;
   mutable Mutex mu_;
   bool committing_ ABSL_GUARDED_BY(mu_) = false;
   v1::Progress progress_ ABSL_GUARDED_BY(mu_);

@@ -42,7 +42,7 @@ absl::StatusOr<v1::Result> RunJob(const v1::Request& request, JobContext* contex
     }
     case v1::Request::kDiscard: {
       VMKEEP_RETURN_IF_ERROR(CheckRepository(request.discard().repository()));
-      VMKEEP_ASSIGN_OR_RETURN(*result.mutable_remove(), Discard(request.discard()));
+      VMKEEP_ASSIGN_OR_RETURN(*result.mutable_remove(), Discard(request.discard(), context));
       return result;
     }
     case v1::Request::kScrub: {

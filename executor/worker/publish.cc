@@ -2,6 +2,7 @@
 
 #include "common/digest/digest.h"
 #include "common/error.h"
+#include "common/fault_point/fault_point.h"
 #include "common/fs/errors.h"
 #include "common/fs/files.h"
 #include "common/fs/output_file.h"
@@ -103,7 +104,9 @@ class Publication {
     VMKEEP_RETURN_IF_ERROR(context_.BeginCommit());
     // A rename over the network may be done although it reports an error, and repeated it fails:
     // what counts is what is found afterwards.
-    const absl::Status renamed = fs::Rename(incoming_, job_.incoming(), vm_, manifest_.backup_id());
+    VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.publish.rename.before"));
+    absl::Status renamed = fs::Rename(incoming_, job_.incoming(), vm_, manifest_.backup_id());
+    renamed.Update(FaultPoint("worker.publish.rename.after"));
     VMKEEP_ASSIGN_OR_RETURN(const std::optional<v1::PublishResult> after, Observe());
     if (after) return Settle(*after);
     VMKEEP_RETURN_IF_ERROR(renamed);
@@ -139,8 +142,10 @@ class Publication {
   // Published, as found: success once both parents' names are on disk too, which a crash may have
   // kept from happening.
   absl::StatusOr<v1::PublishResult> Settle(const v1::PublishResult& result) {
+    VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.publish.flush-parents.before"));
     VMKEEP_RETURN_IF_ERROR(fs::Sync(vm_, manifest_.vm().uuid()));
     VMKEEP_RETURN_IF_ERROR(fs::Sync(incoming_, ".incoming"));
+    VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.publish.flush-parents.after"));
     return result;
   }
 
@@ -162,11 +167,14 @@ class Publication {
     for (const pb::Disk& disk : job_.manifest().disks()) VMKEEP_RETURN_IF_ERROR(TakeDisk(disk));
     for (const v1::SmallFile& file : job_.small_files())
       VMKEEP_RETURN_IF_ERROR(TakeSmallFile(file));
+    VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.publish.small-files.after"));
     VMKEEP_RETURN_IF_ERROR(RemoveUnnamed());
     const absl::Time now = absl::Now();
     manifest_.mutable_publish_time()->set_seconds(absl::ToUnixSeconds(now));
     VMKEEP_ASSIGN_OR_RETURN(const std::string text, manifest::Serialize(manifest_));
+    VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.publish.manifest.before"));
     VMKEEP_RETURN_IF_ERROR(fs::WriteFile(folder_, manifest::kFileName, text, 0600));
+    VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.publish.manifest.after"));
     return fs::Sync(incoming_, ".incoming");
   }
 

@@ -10,7 +10,7 @@ namespace vmkeep::worker {
 
 // Removes exactly one folder, named by ids alone. Both are idempotent: absent is success, and what
 // a killed run left half removed is finished. See worker.proto.
-absl::StatusOr<v1::RemoveResult> Discard(const v1::Discard& job);
+absl::StatusOr<v1::RemoveResult> Discard(const v1::Discard& job, JobContext* context);
 absl::StatusOr<v1::RemoveResult> Scrub(const v1::Scrub& job, JobContext* context);
 
 }  // namespace vmkeep::worker

@@ -43,6 +43,13 @@ v1::Error ToWire(const absl::Status& status) {
   return error;
 }
 
+// Why there is something to read after the request: the parent's end, or anything that it said.
+JobContext::Why WhyReadable(int fd) {
+  char next = 0;
+  const ssize_t got = read(fd, &next, 1);
+  return got == 0 ? JobContext::Why::kParentEnded : JobContext::Why::kAsked;
+}
+
 absl::Duration StallTime(const v1::Request& request) {
   const int64_t seconds = request.copy().stall_seconds();
   return seconds > 0 ? absl::Seconds(seconds) : absl::InfiniteDuration();
@@ -103,10 +110,12 @@ void Session::Watch(const v1::Request& request, int job_ended) {
     (void)poll(fds.data(), fds.size(), kTickMillis);
     if (fds[0].revents != 0) return;
     const absl::Duration now = clock.Monotonic();
-    if (fds[1].revents != 0 || std::exchange(more_was_read_, false)) {
+    const bool more = std::exchange(more_was_read_, false);
+    if (fds[1].revents != 0 || more) {
       // Too late for a job in its last step: that one finishes, and the parent's deadline is what
       // ends it at worst.
-      give_up_at = context_.Cancel() ? now + kCancelGrace : absl::InfiniteDuration();
+      const JobContext::Why why = more ? JobContext::Why::kAsked : WhyReadable(in_);
+      give_up_at = context_.Cancel(why) ? now + kCancelGrace : absl::InfiniteDuration();
     }
     if (give_up_at && now >= *give_up_at) GiveUp(error::Cancelled());
     if (const int64_t moves = context_.moves(); moves < 0 || moves != last_move.first)

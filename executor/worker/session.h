@@ -18,9 +18,10 @@ namespace vmkeep::worker {
 
 // The process's side of worker.proto: one request on stdin, progress and one answer on stdout. A
 // second thread watches stdin and the job: whatever comes after the request - a Cancel line,
-// garbage, the end - cancels, and a job that then does not end, or moves nothing for its stall
-// time, is answered for and the process ends under it. So one that hangs in the kernel still gives
-// an answer. One use; lives as long as the process.
+// garbage, the end - cancels (at the end a copy keeps its files: see worker.proto), and a job that
+// then does not end, or moves nothing for its stall time, is answered for and the process ends
+// under it. So one that hangs in the kernel still gives an answer. One use; lives as long as the
+// process.
 class Session {
  public:
   using Job = std::function<absl::StatusOr<v1::Result>(const v1::Request&, JobContext*)>;

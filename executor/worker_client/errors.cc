@@ -40,6 +40,19 @@ absl::Status WorkerProtocol(absl::string_view why) {
                                 ". Is it of the same version?"));
 }
 
+absl::Status RepositoryStuck(absl::string_view root, int hanging) {
+  const std::string who =
+      hanging == 0 ? std::string("the last job there hung, and no probe went well since")
+      : hanging == 1
+          ? std::string("a vmkeep-worker process hangs there and cannot be killed")
+          : absl::StrCat(hanging, " vmkeep-worker processes hang there and cannot be killed");
+  return MakeError(absl::StatusCode::kUnavailable, "REPOSITORY_STUCK",
+                   absl::StrCat("repository ", root, ": ", who,
+                                ", so this job was not begun. Check the storage server and the "
+                                "network to it, then try again."),
+                   {{"root", std::string(root)}, {"hanging", absl::StrCat(hanging)}});
+}
+
 absl::Status FromWorker(const worker::v1::Error& error) {
   const auto code = static_cast<absl::StatusCode>(error.code());
   if (error.code() <= 0 || error.code() > 16)

@@ -15,6 +15,8 @@ absl::Status CopyStalled(const worker::v1::Copy& job,
 absl::Status WorkerCancelled();                      // kCancelled, CANCELLED
 absl::Status WorkerDied(absl::string_view how);      // kUnavailable, WORKER_DIED
 absl::Status WorkerProtocol(absl::string_view why);  // kInternal, WORKER_PROTOCOL
+// kUnavailable, REPOSITORY_STUCK; metadata "root", "hanging": processes that cannot be killed.
+absl::Status RepositoryStuck(absl::string_view root, int hanging);
 // What the worker itself answered.
 absl::Status FromWorker(const worker::v1::Error& error);
 

@@ -181,6 +181,11 @@ void FakeExecutor::SetSilent(bool silent) {
   silent_ = silent;
 }
 
+void FakeExecutor::LoseAcks(bool yes) {
+  MutexLock lock(&mu_);
+  lose_acks_ = yes;
+}
+
 void FakeExecutor::BreakStream() {
   std::optional<Stream> stream;
   {
@@ -419,6 +424,12 @@ void FakeExecutorClient::InitRepository(int slot, bool /*allow_plain_directory*/
 }
 
 void FakeExecutorClient::AckEvents(int64_t sequence, Callback<bool> done) {
+  bool lost = false;
+  {
+    MutexLock lock(&host_->mu_);
+    lost = host_->lose_acks_;
+  }
+  if (lost) return done(Unreachable());
   {
     MutexLock lock(&host_->mu_);
     host_->acknowledged_ = std::max(host_->acknowledged_, sequence);

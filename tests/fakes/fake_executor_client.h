@@ -53,6 +53,8 @@ class FakeExecutor : public std::enable_shared_from_this<FakeExecutor> {
   void SetExecutorId(const std::string& id);
   // What its next Hello answers.
   void SetProtocol(int protocol);
+  // Acknowledgements do not get through meanwhile.
+  void LoseAcks(bool yes);
   // The next `count` StartTask calls: not accepted, and answered with `status`.
   void RefuseStarts(int count, absl::Status status);
   // The next `count` StartTask calls: accepted, and the answer is lost.
@@ -91,6 +93,7 @@ class FakeExecutor : public std::enable_shared_from_this<FakeExecutor> {
   absl::Status inventory_status_ ABSL_GUARDED_BY(mu_);
   bool reachable_ ABSL_GUARDED_BY(mu_) = true;
   bool silent_ ABSL_GUARDED_BY(mu_) = false;
+  bool lose_acks_ ABSL_GUARDED_BY(mu_) = false;
   bool finish_at_once_ ABSL_GUARDED_BY(mu_) = true;
   int refuse_starts_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Status refusal_ ABSL_GUARDED_BY(mu_);

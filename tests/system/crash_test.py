@@ -1,9 +1,10 @@
-"""The executor dies in mid-copy; a repository vanishes or is too small; the host does not answer."""
+"""The executor dies in mid-copy, and goes on; a repository vanishes or is too small; the host does not answer."""
 
 import os
+import re
 import unittest
 
-from harness import Api, Guest, Site, SystemTest, records, run, wait_until
+from harness import Api, Guest, Site, SystemTest, check_published, records, run, wait_until
 
 UUID = "9c2e5d10-4f7a-4b7e-a1c8-3d5b6a7e8f01"
 
@@ -34,8 +35,9 @@ class CrashTest(SystemTest):
         self.assertEqual(self.guest.overlays(), [])
         self.assertEqual(self.guest.inactive_xml(), self.xml_before)
 
-    def test_1_sigkill_of_the_executor_in_mid_copy(self):
-        backup = self.start_backup("killed")
+    def kill_in_mid_copy(self, name):
+        """A backup whose executor is dead."""
+        backup = self.start_backup(name)
 
         def in_mid_copy():
             record = self.api.call("BackupService/GetBackup", id=backup)
@@ -46,19 +48,58 @@ class CrashTest(SystemTest):
         wait_until(in_mid_copy, "the copy runs", 60, 0.005)
         self.site.executor.kill()
         self.assertFalse(self.guest.on_own_disks(), "the kill came too late: nothing would be shown")
-        acknowledged = self.guest.acknowledged()
-        wait_until(lambda: any(c["type"] == "HOST_UNREACHABLE" for c in self.site.get(backup).get("conditions", [])),
-                   "the record says that the host is unreachable", 60)
-        self.assertEqual(self.site.get(backup)["state"], "BUILDING")
-        self.site.executor.start()
+        return backup
+
+    def assert_merged(self, backup):
+        """What could not be gone on with."""
         record = self.site.wait_state(backup, "UNRESOURCED")
         self.assertEqual(record["failure"]["reason"], "EXECUTOR_RESTARTED")
         self.assertTrue(record["failure"]["retryable"])
         self.assert_untouched()
-        self.assertEqual(self.site.leftovers(), [])
-        self.assertEqual(run("pgrep", "-x", "vmkeep-worker", check=False).stdout, "", "a worker outlived its executor")
+        return record["failure"]["message"]
+
+    def test_1_sigkill_of_the_executor_in_mid_copy_costs_what_was_not_flushed(self):
+        before = self.guest.acknowledged()
+        backup = self.kill_in_mid_copy("killed")
+        acknowledged = self.guest.acknowledged()
+        wait_until(lambda: any(c["type"] == "HOST_UNREACHABLE" for c in self.site.get(backup).get("conditions", [])),
+                   "the record says that the host is unreachable", 60)
+        self.assertEqual(self.site.get(backup)["state"], "BUILDING")
         wait_until(lambda: self.guest.acknowledged()["vda"] > acknowledged["vda"] + 2, "the guest goes on writing", 30)
+        self.site.executor.start()
+        record = self.site.wait_state(backup, "RUNNING")
+        self.assert_untouched()
+        found = re.search(r"copy_resumed bytes_done=(\d+) bytes_total=(\d+)", self.site.executor.log.read_text())
+        self.assertTrue(found and 0 < int(found[1]) < int(found[2]), found)
+        print(f"killed in mid-copy: gone on with at {int(found[1]) >> 20} of {int(found[2]) >> 20} MiB")
+        manifest = check_published(self.site.folder(record))
+        for disk in manifest["disks"]:
+            target, fmt = disk["target"], disk["format"]
+            records(self.site.folder(record) / disk["file"], f"data-{target}", fmt, before[target])
+        self.assertEqual(run("pgrep", "-x", "vmkeep-worker", check=False).stdout, "", "a worker outlived its executor")
         self.assertEqual(self.site.ctl("backup", "scrub", backup, "--wait").returncode, 0)
+        self.assertEqual(self.site.leftovers(), [])
+
+    def test_1_then_with_a_base_that_changed_it_is_merged(self):
+        backup = self.kill_in_mid_copy("changed")
+        os.utime(self.guest.disks["vda"][1])
+        self.site.executor.start()
+        self.assertIn("another file", self.assert_merged(backup))
+        self.assertEqual(self.site.leftovers(), [])
+        self.assertEqual(self.site.ctl("backup", "scrub", backup, "--wait").returncode, 0)
+
+    def test_1_then_with_a_repository_that_is_gone_it_is_merged(self):
+        backup = self.kill_in_mid_copy("gone")
+        marker = self.site.repositories[1] / ".vmkeep-repository"
+        away = self.dir / "marker"
+        os.rename(marker, away)
+        try:
+            self.site.executor.start()
+            self.assertIn("REPOSITORY", self.assert_merged(backup).upper())
+        finally:
+            os.rename(away, marker)
+        wait_until(lambda: self.site.ctl("backup", "scrub", backup, "--wait", check=False).returncode == 0, "the scrub", 60)
+        self.assertEqual(self.site.leftovers(), [])
 
     def test_2_a_repository_that_is_too_small_is_refused(self):
         backup = self.start_backup("too big", repository=2)

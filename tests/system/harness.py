@@ -77,6 +77,7 @@ class Site:
         self.socket = self.dir / "controller.sock"
         self.executor_socket = self.dir / "executor.sock"
         self.server = f"unix:{self.socket}"
+        self.executor_address = f"unix:{self.executor_socket}"  # as the controller dials it
         self.repositories = {1: self.dir / "backup-p", 2: self.dir / "backup-s"}
         self.logs = self.dir / "logs"
         for folder in [self.logs, *self.repositories.values()]:
@@ -95,7 +96,7 @@ class Site:
         self.controller.start()
         self.executor.start()
         wait_until(lambda: self.ctl("host", "list", check=False).returncode == 0, "the controller answers")
-        self.ctl("host", "add", "kvm-1", f"unix:{self.executor_socket}")
+        self.ctl("host", "add", "kvm-1", self.executor_address)
         self.wait_online()
 
     def wait_online(self, seconds=60):

@@ -241,7 +241,7 @@ class ObservabilityTest(SystemTest):
         self.gate("")
         self.site.executor.start()
         self.site.wait_online()
-        self.site.wait_state(backup, "UNRESOURCED")
+        self.site.wait_state(backup, "RUNNING")  # its copy is gone on with
         wait_until(lambda: self.controller().value("vmkeep_host_online", host="kvm-1") == 1, "it is back")
 
     def test_zzz_a_scraper_that_does_not_read_holds_up_no_stop(self):

@@ -54,6 +54,7 @@ constexpr std::array kAdvice = {
     Advice{"CANNOT_BACK_UP",
            "Change the VM as the message says: it is shaped in a way that cannot be backed up "
            "truly. The VM itself was not touched."},
+    Advice{"COPY_IN_USE", kStorage},
     Advice{"COPY_STALLED", kStorage},
     Advice{"DATABASE_ERROR",
            "The journal of the host's executor could not be read or written: check the disk under "
@@ -62,9 +63,10 @@ constexpr std::array kAdvice = {
     Advice{"DISK_CHANGED",
            "A disk was exchanged or moved while the backup began, perhaps by a migration. Wait "
            "until that has ended."},
-    Advice{"EXECUTOR_RESTARTED",
-           "The host's executor ended in the middle of the work; its log says why. The VM was "
-           "merged back."},
+    Advice{
+        "EXECUTOR_RESTARTED",
+        "The host's executor ended in the middle of the work, and this work could not be gone on "
+        "with; its log says why. The VM was merged back."},
     Advice{"EXECUTOR_STOPPED",
            "The host's executor was stopped, perhaps for an upgrade. Start it again."},
     Advice{"FILE_EXISTS", kHostDisk},
@@ -114,6 +116,12 @@ constexpr std::array kAdvice = {
            "Make one of the host's repositories usable: \"vmkeepctl repo list\" says what each "
            "lacks."},
     Advice{"NO_SPACE", kFull},
+    Advice{"OVERLAY_MISSING",
+           "Put the overlay's file back where it was; until then nothing is touched."},
+    Advice{
+        "OVERLAY_NOT_MERGED",
+        "Keep the VM off and compare the overlay with the disk: it alone may hold what the guest "
+        "wrote during the backup."},
     Advice{"OVERLAY_SPACE",
            "Make room on the host's own file system: the guest's writes need it while the disks "
            "are copied."},
@@ -146,6 +154,10 @@ constexpr std::array kAdvice = {
     Advice{"REPOSITORY_NOT_MOUNTED", kMount},
     Advice{"REPOSITORY_NOT_WRITABLE",
            "Mount the repository read-write, and let the worker's user write there."},
+    Advice{
+        "REPOSITORY_STUCK",
+        "Bring the storage server back, or take the dead mount away on the host (umount -f -l) and "
+        "mount it anew: what hangs there ends by itself then."},
     Advice{"REPOSITORY_TAMPERED",
            "Find out who changed the repository's folders by hand, and undo it."},
     Advice{"REPOSITORY_UNINITIALIZED",

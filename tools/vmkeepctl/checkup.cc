@@ -86,6 +86,14 @@ void CheckSpace(const v1::Repository& repository, Check& check) {
              "scrub backups that are not needed, or make the repository larger");
 }
 
+// What is in the way, with the files.
+std::string WhyOf(const v1::Overlay& overlay) {
+  const std::string files = StrCat(" (", absl::StrJoin(overlay.files(), ", "), ")");
+  if (overlay.reason().empty()) return overlay.files().empty() ? "" : Printable(files);
+  return StrCat(Printable(files), "; ", Printable(overlay.reason()), ": ",
+                Printable(overlay.message()));
+}
+
 }  // namespace
 
 Check CheckCertificate(absl::string_view subject, absl::Time expiry, absl::Time now) {
@@ -169,6 +177,12 @@ Check CheckRepository(const v1::Repository& repository, absl::Time now) {
     case v1::Repository::HEALTHY:
       CheckSpace(repository, check);
       CheckProbe(repository, now, check);
+      if (!repository.message().empty()) {  // it works, with somebody left hanging there
+        absl::StrAppend(&check.message, ": ", Printable(repository.message()));
+        AddFinding(check, Level::kWarn,
+                   "what hangs there ends when the storage answers it; if it stays, take the mount "
+                   "away on the host (umount -f -l) and mount it anew");
+      }
       return check;
     case v1::Repository::UNINITIALIZED:
       check.level = Level::kWarn;
@@ -193,11 +207,13 @@ std::optional<Check> CheckVm(const v1::Vm& vm, absl::Time now) {
     const absl::Duration age =
         overlay.has_since() ? now - ToTime(overlay.since()) : absl::ZeroDuration();
     const std::string message =
-        StrCat("runs on an overlay of ", FormatBytes(overlay.bytes()), " on host ",
-               OrDash(vm.host_id()), overlay.has_since() ? StrCat(", for ", DurationText(age)) : "",
+        StrCat(overlay.files_only() ? "has files left of an overlay of " : "runs on an overlay of ",
+               FormatBytes(overlay.bytes()), " on host ", OrDash(vm.host_id()),
+               overlay.has_since() ? StrCat(", for ", DurationText(age)) : "",
                overlay.backup_id().empty() ? "" : ", of backup ", Printable(overlay.backup_id()));
     if (overlay.needs_attention())
-      return Check{Level::kFail, subject, message, StrCat(OrDash(overlay.remedy()))};
+      return Check{Level::kFail, subject, StrCat(message, WhyOf(overlay)),
+                   OrDash(overlay.remedy())};
     if (age > kOverlayIsOld) {
       return Check{Level::kWarn, subject, message,
                    "it grows with the guest's writes: see how far the backup is, or scrub it"};

@@ -25,6 +25,7 @@ std::string OverlayText(const v1::Vm& vm) {
   const v1::Overlay& overlay = vm.overlay();
   std::string text = absl::StrCat(FormatBytes(overlay.bytes()), " since ",
                                   TimeText(overlay.since(), overlay.has_since()));
+  if (overlay.files_only()) absl::StrAppend(&text, ", its files only");
   if (overlay.needs_attention())
     absl::StrAppend(&text, ", NEEDS ATTENTION: ", OrDash(overlay.remedy()));
   return text;
@@ -42,6 +43,12 @@ std::string VmTable(const v1::ListVmsResponse& vms) {
       {{"NAME"}, {"ID"}, {"UUID"}, {"HOST"}, {"POWER"}, {"UNFINISHED BACKUP"}, {"OVERLAY"}}, rows);
 }
 
+// What is in the way of the merge.
+std::string Why(const v1::Overlay& overlay) {
+  if (overlay.reason().empty()) return "-";
+  return Printable(absl::StrCat(overlay.reason(), ": ", overlay.message()));
+}
+
 // Whether a person has to do something about the overlay, and what.
 std::string WhatToDo(const v1::Overlay& overlay) {
   if (overlay.needs_attention()) return absl::StrCat("NEEDS ATTENTION: ", OrDash(overlay.remedy()));
@@ -56,14 +63,14 @@ std::string FilesText(const v1::Overlay& overlay) {
   return Printable(absl::StrJoin(overlay.files(), ", "));
 }
 
-// Of VMs that all run on an overlay.
+// Of VMs that all run on an overlay, or have files of one left.
 std::string OverlayTable(const v1::ListVmsResponse& vms) {
   std::vector<Row> rows;
   for (const v1::Vm& vm : vms.vms()) {
     const v1::Overlay& overlay = vm.overlay();
     rows.push_back({OrDash(vm.name()), OrDash(vm.id()), Host(vm), Since(overlay),
-                    FormatBytes(overlay.bytes()), OrDash(overlay.backup_id()), WhatToDo(overlay),
-                    OrDash(FilesText(overlay))});
+                    FormatBytes(overlay.bytes()), OrDash(overlay.backup_id()), Why(overlay),
+                    WhatToDo(overlay), OrDash(FilesText(overlay))});
   }
   return FormatTable({{"NAME"},
                       {"ID"},
@@ -71,6 +78,7 @@ std::string OverlayTable(const v1::ListVmsResponse& vms) {
                       {"SINCE"},
                       {"SIZE", Align::kRight},
                       {"BACKUP"},
+                      {"WHY"},
                       {"WHAT TO DO"},
                       {"FILES"}},
                      rows);
@@ -92,6 +100,7 @@ std::string VmFields(const v1::Vm& vm) {
                                  {"overlay size", FormatBytes(overlay.bytes())},
                                  {"overlay backup", OrDash(overlay.backup_id())},
                                  {"overlay files", OrDash(FilesText(overlay))},
+                                 {"in the way", Why(overlay)},
                                  {"what to do", WhatToDo(overlay)}});
   }
   return FormatFields(fields);

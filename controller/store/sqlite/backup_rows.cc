@@ -112,6 +112,9 @@ std::string UpsertSql() {
 constexpr char kLabel[] = "label";
 constexpr char kFailure[] = "failure";
 constexpr char kExcluded[] = "excluded";
+// key: a repository's UUID, value: why. Not in the schema's comment, which knows of older programs:
+// those read past it, and forget it when they write the record.
+constexpr char kLeft[] = "left";
 
 void AddDetail(Statements& statements, const BackupId& id, const char* kind, int ord,
                const std::string& key, const std::string& value) {
@@ -138,6 +141,8 @@ void ReadDetails(Statements& statements, BackupRecord& record) {
       record.failure->metadata[std::move(key)] = std::move(value);
     } else if (kind == kExcluded) {
       record.excluded_disks.push_back({std::move(key), std::move(value)});
+    } else if (kind == kLeft) {
+      record.left_repositories.push_back({std::move(key), std::move(value)});
     }
   }
 }
@@ -178,6 +183,10 @@ void WriteBackup(Statements& statements, const BackupRecord& record) {
   int ord = 0;
   for (const ExcludedDisk& disk : record.excluded_disks) {
     AddDetail(statements, record.id, kExcluded, ord++, disk.target, disk.reason);
+  }
+  ord = 0;
+  for (const LeftRepository& left : record.left_repositories) {
+    AddDetail(statements, record.id, kLeft, ord++, left.id, left.why);
   }
 }
 

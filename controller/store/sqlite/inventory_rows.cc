@@ -32,10 +32,12 @@ void WriteVm(Statements& statements, const HostId& host, const VmRecord& vm) {
   };
   statements.Run(
       "INSERT INTO vm (host_id, uuid, name, power, overlay_since, overlay_bytes, overlay_backup_id,"
-      " overlay_needs_attention, overlay_remedy) VALUES (?,?,?,?,?,?,?,?,?)",
+      " overlay_needs_attention, overlay_remedy, overlay_reason, overlay_message,"
+      " overlay_files_only) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
       host, vm.uuid, vm.name, vm.power, of_overlay(&Overlay::since), of_overlay(&Overlay::bytes),
       of_overlay(&Overlay::backup_id), of_overlay(&Overlay::needs_attention),
-      of_overlay(&Overlay::remedy));
+      of_overlay(&Overlay::remedy), of_overlay(&Overlay::reason), of_overlay(&Overlay::message),
+      of_overlay(&Overlay::files_only));
   if (!overlay) return;
   int ord = 0;
   for (const std::string& path : overlay->files) {
@@ -71,7 +73,8 @@ std::vector<VmRecord> ReadVms(Statements& statements) {
   BoundStatement rows = statements.Bind(
       "SELECT host_id, uuid, name, power, overlay_since, overlay_bytes, overlay_backup_id, "
       "overlay_needs_attention,"
-      " overlay_remedy FROM vm ORDER BY host_id, uuid");
+      " overlay_remedy, COALESCE(overlay_reason, ''), COALESCE(overlay_message, ''),"
+      " COALESCE(overlay_files_only, 0) FROM vm ORDER BY host_id, uuid");
   while (rows->executeStep()) {
     VmRecord& vm = vms.emplace_back();
     ReadRow(*rows, vm.host_id, vm.uuid, vm.name, vm.power);
@@ -82,6 +85,9 @@ std::vector<VmRecord> ReadVms(Statements& statements) {
     ReadValue(rows->getColumn(6), overlay.backup_id);
     ReadValue(rows->getColumn(7), overlay.needs_attention);
     ReadValue(rows->getColumn(8), overlay.remedy);
+    ReadValue(rows->getColumn(9), overlay.reason);
+    ReadValue(rows->getColumn(10), overlay.message);
+    ReadValue(rows->getColumn(11), overlay.files_only);
     ReadOverlayFiles(statements, vm);
   }
   return vms;

@@ -153,10 +153,17 @@ constexpr char kVersion3[] = R"sql(
 ALTER TABLE host ADD COLUMN last_seen INTEGER;
 )sql";
 
+// What keeps a VM on its overlay, or its files with it.
+constexpr char kVersion4[] = R"sql(
+ALTER TABLE vm ADD COLUMN overlay_reason TEXT;
+ALTER TABLE vm ADD COLUMN overlay_message TEXT;
+ALTER TABLE vm ADD COLUMN overlay_files_only INTEGER;
+)sql";
+
 }  // namespace
 
 const sqlite::Migrations& StoreMigrations() {
-  static const sqlite::Migrations kMigrations = {kVersion1, kVersion2, kVersion3};
+  static const sqlite::Migrations kMigrations = {kVersion1, kVersion2, kVersion3, kVersion4};
   return kMigrations;
 }
 

@@ -1,12 +1,14 @@
 #include "controller/store/sqlite/sqlite_backup_store.h"
 
 #include "common/error.h"
+#include "common/fault_point/fault_point.h"
 #include "common/log.h"
 #include "common/queue.h"
 #include "common/sqlite/database.h"
 #include "common/status_macros.h"
 #include "common/uuid.h"
 #include "controller/domain/errors.h"
+#include "controller/domain/states.h"
 #include "controller/store/sqlite/file_lock.h"
 #include "controller/store/sqlite/schema.h"
 #include "controller/store/sqlite/transaction.h"
@@ -46,6 +48,19 @@ absl::Status Unavailable(const absl::Status& cause) {
 
 // SQLite rolls the whole transaction back by itself when the disk is full or fails.
 bool InTransaction(SQLite::Database& db) { return sqlite3_get_autocommit(db.getHandle()) == 0; }
+
+// The fault points of a commit, one for each record that it puts, by the state that the record
+// gets.
+template <typename Batch, typename Pass>
+absl::Status PassPoints(const Batch& batch, Pass pass) {
+  if (!kFaultPoints) return absl::OkStatus();
+  for (const auto& pending : batch) {
+    for (const BackupRecord& record : pending.put) {
+      VMKEEP_RETURN_IF_ERROR(pass(std::string(StateName(record.state))));
+    }
+  }
+  return absl::OkStatus();
+}
 
 // A connection and its statements, for one thread.
 struct Connection {
@@ -178,9 +193,16 @@ absl::Status SqliteBackupStore::Impl::CommitBatch(std::deque<Pending>& batch) {
       return absl::OkStatus();
     }));
   }
+  VMKEEP_RETURN_IF_ERROR(PassPoints(
+      batch, [](const std::string& kind) { return FaultPoint("store.commit.before", kind); }));
   VMKEEP_RETURN_IF_ERROR(Exec(*writer_.db, "COMMIT"));
   revision_ = revision;
   ++commit_count_;
+  // SQLite reports no error of a commit that counts, so this one cannot fail.
+  PassPoints(batch, [](const std::string& kind) {
+    CrashPoint("store.commit.after", kind);
+    return absl::OkStatus();
+  }).IgnoreError();
   return absl::OkStatus();
 }
 

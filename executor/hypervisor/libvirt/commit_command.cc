@@ -26,10 +26,8 @@ std::string LayerOptions(absl::string_view node, const ImageLayer& layer) {
   return options;
 }
 
-}  // namespace
-
-std::vector<std::string> CommitArguments(const std::string& qemu_img, const std::string& overlay,
-                                         const Disk& base) {
+// The overlay and all below it, with their formats.
+std::string ChainOptions(const std::string& overlay, const Disk& base) {
   std::string node = "backing";
   std::string options =
       absl::StrCat("driver=qcow2", FileOptions("file", overlay),
@@ -38,8 +36,28 @@ std::vector<std::string> CommitArguments(const std::string& qemu_img, const std:
     node += ".backing";
     options += LayerOptions(node, layer);
   }
+  return options;
+}
+
+}  // namespace
+
+std::vector<std::string> CommitArguments(const std::string& qemu_img, const std::string& overlay,
+                                         const Disk& base) {
   // -d: without it the overlay is emptied, and with it the evidence and the second chance go.
-  return {qemu_img, "commit", "-q", "-d", "--image-opts", options};
+  return {qemu_img, "commit", "-q", "-d", "--image-opts", ChainOptions(overlay, base)};
+}
+
+std::vector<std::string> CompareArguments(const std::string& qemu_img, const std::string& overlay,
+                                          const Disk& base) {
+  // -U: it must not keep the VM from starting.
+  std::string alone = absl::StrCat("driver=", base.format, FileOptions("file", base.source));
+  if (!base.data_file.empty()) alone += FileOptions("data-file", base.data_file);
+  std::string node;
+  for (const ImageLayer& layer : base.backing) {
+    node += node.empty() ? "backing" : ".backing";
+    alone += LayerOptions(node, layer);
+  }
+  return {qemu_img, "compare", "-q", "-U", "--image-opts", ChainOptions(overlay, base), alone};
 }
 
 absl::StatusOr<Disk> CommittableBase(const OverlayDisk& disk) {

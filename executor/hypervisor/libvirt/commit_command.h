@@ -15,6 +15,10 @@ namespace vmkeep::executor::libvirt {
 std::vector<std::string> CommitArguments(const std::string& qemu_img, const std::string& overlay,
                                          const Disk& base);
 
+// The arguments of `qemu-img compare` of the overlay, over all below it, with its base.
+std::vector<std::string> CompareArguments(const std::string& qemu_img, const std::string& overlay,
+                                          const Disk& base);
+
 // The base with all below it. FAILED_PRECONDITION unless the overlay's header names exactly this
 // base, and the base is sound.
 absl::StatusOr<Disk> CommittableBase(const OverlayDisk& disk);

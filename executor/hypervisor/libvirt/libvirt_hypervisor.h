@@ -56,6 +56,7 @@ class LibvirtHypervisor final : public Hypervisor {
   absl::StatusOr<MergeStatus> GetMergeStatus(const OverlayDisk& disk) override;
   absl::Status StartMerge(const OverlayDisk& disk) override;
   absl::Status Pivot(const OverlayDisk& disk) override;
+  absl::Status HelpMerge(const OverlayDisk& disk, const MergeHelp& help) override;
   absl::Status CommitOffline(const OverlayDisk& disk) override;
   absl::Status Restore(const VmDescription& before, const std::vector<OverlayDisk>& disks) override;
   absl::Status RemoveOverlay(const OverlayDisk& disk) override;
@@ -83,6 +84,9 @@ class LibvirtHypervisor final : public Hypervisor {
 
   // merge.cc
   absl::StatusOr<MergeStatus> Observe(const OverlayDisk& disk);
+
+  // merge_proof.cc
+  absl::Status ProveMerged(const OverlayDisk& disk);
 
   // restore.cc
   absl::Status PutDefinitionBack(const VmDescription& before,

@@ -55,7 +55,12 @@ absl::StatusOr<MergeStatus> LibvirtHypervisor::Observe(const OverlayDisk& disk) 
 
 absl::StatusOr<MergeStatus> LibvirtHypervisor::GetMergeStatus(const OverlayDisk& disk) {
   VMKEEP_ASSIGN_OR_RETURN(MergeStatus status, Observe(disk));
-  if (status.phase == MergePhase::kMerged) merges_->End(disk);
+  if (status.phase == MergePhase::kMerged) {
+    VMKEEP_RETURN_IF_ERROR(ProveMerged(disk));
+    merges_->End(disk);
+  } else {
+    merges_->SetMerged(disk, false);
+  }
   if (status.phase == MergePhase::kNone && merges_->TakeFailure(disk)) {
     return error::MergeFailed(
         disk.target, absl::StrCat("QEMU gave it up; the VM goes on, on its overlay. The usual "
@@ -114,6 +119,7 @@ absl::Status LibvirtHypervisor::Pivot(const OverlayDisk& disk) {
   // The XML decides, whatever the call said.
   VMKEEP_ASSIGN_OR_RETURN(const MergeStatus after, Observe(disk));
   if (after.phase == MergePhase::kMerged) {
+    merges_->SetMerged(disk, true);
     merges_->End(disk);
     return absl::OkStatus();
   }

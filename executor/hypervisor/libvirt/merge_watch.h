@@ -7,13 +7,14 @@
 #include "absl/base/thread_annotations.h"
 
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 
 namespace vmkeep::executor::libvirt {
 
 // Which of the merges that we started failed: libvirt tells it once, by an event, and shows nothing
-// afterwards (libvirt-facts.md, 2). Thread-safe; does not block.
+// afterwards (libvirt-facts.md, 2). And which came to their end. Thread-safe; does not block.
 class MergeWatch {
  public:
   // Before the merge is started, so that its event finds it.
@@ -31,6 +32,19 @@ class MergeWatch {
     const auto found = failed_.find({vm_uuid, target});
     if (found != failed_.end()) found->second = true;
   }
+  // Whether the disk came off this overlay before our eyes, and was not on it again since.
+  void SetMerged(const OverlayDisk& disk, bool merged) ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(&mu_);
+    if (merged) {
+      merged_.insert(disk.overlay);
+    } else {
+      merged_.erase(disk.overlay);
+    }
+  }
+  bool WasMerged(const OverlayDisk& disk) ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(&mu_);
+    return merged_.contains(disk.overlay);
+  }
   // True once for each failure.
   bool TakeFailure(const OverlayDisk& disk) ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(&mu_);
@@ -41,6 +55,7 @@ class MergeWatch {
  private:
   Mutex mu_;
   std::map<std::pair<std::string, std::string>, bool> failed_ ABSL_GUARDED_BY(mu_);
+  std::set<std::string> merged_ ABSL_GUARDED_BY(mu_);  // by overlay
 };
 
 }  // namespace vmkeep::executor::libvirt

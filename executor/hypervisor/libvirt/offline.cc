@@ -7,9 +7,13 @@
 #include "executor/hypervisor/libvirt/connection.h"
 #include "executor/hypervisor/libvirt/image.h"
 #include "executor/hypervisor/libvirt/libvirt_hypervisor.h"
+#include "executor/hypervisor/libvirt/merge_watch.h"
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include <unistd.h>
+
+#include <cerrno>
 
 namespace vmkeep::executor {
 
@@ -20,6 +24,9 @@ absl::Status LibvirtHypervisor::CommitOffline(const OverlayDisk& disk) {
   // other way round.
   if (status.phase != MergePhase::kOffline) {
     return error::VmBusy(disk.vm_uuid, "running on the overlay: it is merged live");
+  }
+  if (access(disk.overlay.c_str(), F_OK) != 0 && errno == ENOENT) {
+    return error::OverlayMissing(disk.target, disk.overlay);
   }
   const absl::StatusOr<Disk> base = libvirt::CommittableBase(disk);
   if (!base.ok()) {
@@ -45,6 +52,7 @@ absl::Status LibvirtHypervisor::CommitOffline(const OverlayDisk& disk) {
       return error::MergeFailed(disk.target, flushed.message());
     }
   }
+  merges_->SetMerged(disk, true);
   return absl::OkStatus();
 }
 

@@ -5,9 +5,11 @@
 #include "executor/hypervisor/errors.h"
 #include "executor/hypervisor/libvirt/all_vms.h"
 #include "executor/hypervisor/libvirt/connection.h"
+#include "executor/hypervisor/libvirt/domain_note.h"
 #include "executor/hypervisor/libvirt/image.h"
 #include "executor/hypervisor/libvirt/libvirt_error.h"
 #include "executor/hypervisor/libvirt/libvirt_hypervisor.h"
+#include "executor/hypervisor/libvirt/merge_watch.h"
 #include "executor/hypervisor/libvirt/overlay_files.h"
 #include "executor/hypervisor/libvirt/vm_look.h"
 
@@ -123,6 +125,18 @@ absl::Status MayDefine(const VmLook& look, const VmDescription& before,
                      "disks' sources back with `virsh edit`");
 }
 
+// A guest that ran and was paused because its overlay had no room goes on: its write is repeated,
+// and succeeds (libvirt-facts.md, 7).
+absl::Status Release(virDomainPtr domain, const VmLook& look, const VmDescription& before) {
+  if (before.power != PowerState::kOn || look.power != PowerState::kPaused ||
+      look.reason != VIR_DOMAIN_PAUSED_IOERROR) {
+    return absl::OkStatus();
+  }
+  log::Warning("resume_after_io_error", {{"vm", before.uuid}});
+  return virDomainResume(domain) == 0 ? absl::OkStatus()
+                                      : libvirt::LibvirtError("resume the VM", before.uuid);
+}
+
 // The file that was described, and no other, gets back what libvirt changed.
 absl::Status PutOwnerBack(const Disk& disk) {
   const int fd = open(disk.source.c_str(), O_RDONLY | O_CLOEXEC);
@@ -192,6 +206,13 @@ absl::Status RefuseWhileNamed(const Access& access, const OverlayDisk& disk) {
   });
 }
 
+// A VM that is off or gone has no notes.
+absl::Status ForgetOverlay(const Access& access, const OverlayDisk& disk) {
+  const absl::StatusOr<DomainHandle> domain = libvirt::FindVm(access, disk.vm_uuid);
+  if (!domain.ok() || virDomainIsActive(domain->get()) != 1) return absl::OkStatus();
+  return libvirt::RemoveNote(domain->get(), libvirt::OnOverlayUri(disk));
+}
+
 }  // namespace
 
 absl::Status LibvirtHypervisor::PutDefinitionBack(const VmDescription& before,
@@ -219,10 +240,13 @@ absl::Status LibvirtHypervisor::Restore(const VmDescription& before,
       const bool running,
       connection_->Call<bool>("check the VM after the merge",
                               [before, disks](const Access& access) -> absl::StatusOr<bool> {
+                                VMKEEP_ASSIGN_OR_RETURN(const DomainHandle domain,
+                                                        libvirt::FindVm(access, before.uuid));
                                 VMKEEP_ASSIGN_OR_RETURN(
                                     const VmLook look,
-                                    libvirt::LookAt(access, before.uuid, /*secure=*/true));
+                                    libvirt::LookAt(domain.get(), /*secure=*/true));
                                 VMKEEP_RETURN_IF_ERROR(CheckRestored(look, before, disks));
+                                VMKEEP_RETURN_IF_ERROR(Release(domain.get(), look, before));
                                 return look.running();
                               }));
   // Started or stopped meanwhile: the owner is then what libvirt made it for that, and a running
@@ -253,6 +277,10 @@ absl::Status LibvirtHypervisor::RemoveOverlay(const OverlayDisk& disk) {
   if (absl::Status gone = libvirt::UnlinkOverlay(disk.overlay); !gone.ok()) {
     return error::HypervisorFailed("remove the overlay", gone.message());
   }
+  merges_->SetMerged(disk, false);
+  // A note that stays does no harm, and ends with QEMU.
+  (void)connection_->Run("forget the overlay", absl::ZeroDuration(),
+                         [disk](const Access& access) { return ForgetOverlay(access, disk); });
   return absl::OkStatus();
 }
 

@@ -1,5 +1,6 @@
 #include "executor/hypervisor/sim/sim_hypervisor.h"
 
+#include "common/fault_point/fault_point.h"
 #include "common/status_macros.h"
 #include "executor/hypervisor/errors.h"
 #include "executor/hypervisor/sim/sim_overlay.h"
@@ -21,6 +22,17 @@ namespace {
 
 // A merge is READY when it was looked at so often.
 constexpr int kPollsToReady = 3;
+
+// What a merge that is outrun has left, always.
+constexpr int64_t kOutrunBytes = 1 << 20;
+
+bool Outrun(const SimDisk& disk) {
+  const int given = disk.help.suspended                    ? 3
+                    : disk.help.write_bytes_per_second > 0 ? 2
+                    : disk.help.full_speed                 ? 1
+                                                           : 0;
+  return given < disk.outruns;
+}
 
 std::vector<std::string> OverlaysOf(const SimVm& vm) {
   std::vector<std::string> files;
@@ -64,13 +76,21 @@ absl::Status CreateOverlays(const std::vector<OverlayDisk>& disks) {
   return absl::OkStatus();
 }
 
-// What a running guest does all the time: it writes, here to the last block of each disk.
+// What a running guest does all the time: it writes, here to the last block of each disk, a slot
+// after the other. What it saw flushed stands in the file "acked" beside vm.json, "TARGET OFFSET
+// TEXT" a line: nothing of it may ever be missing from the disk.
 absl::Status WriteAsTheGuest(SimVm& vm) {
+  constexpr int64_t kBlock = 4096;
+  constexpr int64_t kSlot = 64;
   ++vm.writes;
   for (const SimDisk& disk : vm.disks) {
-    const int64_t at = std::max<int64_t>(0, FileBytes(disk.base) - 4096);
+    const int64_t bytes = FileBytes(disk.base);
+    const int64_t at = bytes < kBlock ? 0 : bytes - kBlock + vm.writes % (kBlock / kSlot) * kSlot;
+    const std::string text = absl::StrCat("vmkeep-sim write ", vm.writes);
+    VMKEEP_RETURN_IF_ERROR(disk.overlay.empty() ? WriteImage(disk.base, at, text + "\n")
+                                                : AppendWrite(disk.overlay, at, text + "\n"));
     VMKEEP_RETURN_IF_ERROR(
-        AppendWrite(disk.overlay, at, absl::StrCat("vmkeep-sim write ", vm.writes, "\n")));
+        AppendLine(vm.folder + "/acked", absl::StrCat(disk.target, " ", at, " ", text)));
   }
   return absl::OkStatus();
 }
@@ -171,15 +191,20 @@ absl::StatusOr<SnapshotResult> SimHypervisor::Snapshot(const SnapshotPlan& plan)
   }
   vm.frozen = freeze;
   if (freeze) VMKEEP_RETURN_IF_ERROR(SaveSimVm(vm));
+  CrashPoint("sim.snapshot.frozen");
   absl::Status taken = CreateOverlays(plan.disks);
+  CrashPoint("sim.snapshot.overlays-made");
   const absl::Time instant = absl::Now();
   if (taken.ok()) {
     for (const OverlayDisk& disk : plan.disks) vm.FindDisk(disk.target)->overlay = disk.overlay;
-    if (runs) taken = WriteAsTheGuest(vm);
   }
   vm.frozen = false;
   VMKEEP_RETURN_IF_ERROR(SaveSimVm(vm));
   VMKEEP_RETURN_IF_ERROR(taken);
+  if (runs) {
+    VMKEEP_RETURN_IF_ERROR(WriteAsTheGuest(vm));
+    VMKEEP_RETURN_IF_ERROR(SaveSimVm(vm));
+  }
   return SnapshotResult{instant, freeze ? Consistency::kFilesystem : Consistency::kCrash,
                         freeze  ? "frozen and thawed (simulated)"
                         : !runs ? "the VM does not run (simulated)"
@@ -203,6 +228,14 @@ absl::StatusOr<MergeStatus> SimHypervisor::GetMergeStatus(const OverlayDisk& dis
   if (found.vm.power == PowerState::kOff) return MergeStatus{.phase = MergePhase::kOffline};
   MergeStatus status{.bytes_total = FileBytes(disk.overlay)};
   if (found.disk->merge_polls < 0) return status;
+  if (Outrun(*found.disk)) {
+    // Like a guest that rewrites the same blocks: all grows, and what is left stays.
+    status.phase = MergePhase::kRunning;
+    status.bytes_done = ++found.disk->merge_polls * kOutrunBytes;
+    status.bytes_total = status.bytes_done + kOutrunBytes;
+    VMKEEP_RETURN_IF_ERROR(SaveSimVm(found.vm));
+    return status;
+  }
   found.disk->merge_polls = std::min(found.disk->merge_polls + 1, kPollsToReady);
   VMKEEP_RETURN_IF_ERROR(SaveSimVm(found.vm));
   status.phase =
@@ -217,6 +250,7 @@ absl::Status SimHypervisor::StartMerge(const OverlayDisk& disk) {
   if (found.disk == nullptr || found.disk->merge_polls >= 0) return absl::OkStatus();
   if (found.vm.power == PowerState::kOff) return error::MergeFailed(disk.target, "the VM is off");
   found.disk->merge_polls = 0;
+  VMKEEP_RETURN_IF_ERROR(WriteAsTheGuest(found.vm));
   return SaveSimVm(found.vm);
 }
 
@@ -229,6 +263,19 @@ absl::Status SimHypervisor::Pivot(const OverlayDisk& disk) {
   found.disk->overlay.clear();
   found.disk->merge_polls = -1;
   return SaveSimVm(found.vm);
+}
+
+absl::Status SimHypervisor::HelpMerge(const OverlayDisk& disk, const MergeHelp& help) {
+  MutexLock lock(&mu_);
+  absl::StatusOr<SimVm> vm = Load(disk.vm_uuid);
+  if (absl::IsNotFound(vm.status())) return absl::OkStatus();
+  VMKEEP_RETURN_IF_ERROR(vm.status());
+  SimDisk* here = vm->FindDisk(disk.target);
+  if (here == nullptr || vm->power == PowerState::kOff || here->help == help) {
+    return absl::OkStatus();
+  }
+  here->help = help;
+  return SaveSimVm(*vm);
 }
 
 absl::Status SimHypervisor::CommitOffline(const OverlayDisk& disk) {
@@ -294,13 +341,35 @@ absl::Status SimHypervisor::SetPower(absl::string_view vm_uuid, PowerState power
     vm.power = power;
     // A merge lives in the VM's process.
     if (power == PowerState::kOff) {
-      for (SimDisk& disk : vm.disks) disk.merge_polls = -1;
+      for (SimDisk& disk : vm.disks) {
+        disk.merge_polls = -1;
+        disk.help = {};
+      }
     }
     VMKEEP_RETURN_IF_ERROR(SaveSimVm(vm));
     changed = changed_;
   }
   if (changed) changed();
   return absl::OkStatus();
+}
+
+absl::Status SimHypervisor::SetOutruns(absl::string_view vm_uuid, absl::string_view target,
+                                       int outruns) {
+  MutexLock lock(&mu_);
+  VMKEEP_ASSIGN_OR_RETURN(SimVm vm, Load(vm_uuid));
+  SimDisk* disk = vm.FindDisk(target);
+  if (disk == nullptr) return error::HypervisorFailed("outrun", "no such disk");
+  disk->outruns = outruns;
+  return SaveSimVm(vm);
+}
+
+absl::StatusOr<MergeHelp> SimHypervisor::HelpOf(absl::string_view vm_uuid,
+                                                absl::string_view target) {
+  MutexLock lock(&mu_);
+  VMKEEP_ASSIGN_OR_RETURN(SimVm vm, Load(vm_uuid));
+  const SimDisk* disk = vm.FindDisk(target);
+  if (disk == nullptr) return error::HypervisorFailed("help", "no such disk");
+  return disk->help;
 }
 
 absl::Status SimHypervisor::GuestWrite(absl::string_view vm_uuid, absl::string_view target,

@@ -33,6 +33,7 @@ class SimHypervisor final : public Hypervisor {
   absl::StatusOr<MergeStatus> GetMergeStatus(const OverlayDisk& disk) override;
   absl::Status StartMerge(const OverlayDisk& disk) override;
   absl::Status Pivot(const OverlayDisk& disk) override;
+  absl::Status HelpMerge(const OverlayDisk& disk, const MergeHelp& help) override;
   absl::Status CommitOffline(const OverlayDisk& disk) override;
   absl::Status Restore(const VmDescription& before, const std::vector<OverlayDisk>& disks) override;
   absl::Status RemoveOverlay(const OverlayDisk& disk) override;
@@ -41,6 +42,10 @@ class SimHypervisor final : public Hypervisor {
 
   // What happens to a VM behind its back.
   absl::Status SetPower(absl::string_view vm_uuid, PowerState power);
+  // See SimDisk::outruns.
+  absl::Status SetOutruns(absl::string_view vm_uuid, absl::string_view target, int outruns);
+  // What is done to the guest for a merge now.
+  absl::StatusOr<MergeHelp> HelpOf(absl::string_view vm_uuid, absl::string_view target);
   absl::Status GuestWrite(absl::string_view vm_uuid, absl::string_view target, int64_t offset,
                           absl::string_view bytes);
 

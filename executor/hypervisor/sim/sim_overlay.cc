@@ -79,6 +79,10 @@ absl::Status AppendWrite(const std::string& overlay, int64_t offset, absl::strin
                  absl::StrCat(offset, " ", absl::BytesToHexString(bytes), "\n"));
 }
 
+absl::Status AppendLine(const std::string& path, absl::string_view line) {
+  return WriteAt(path, O_WRONLY | O_CREAT | O_APPEND, 0, absl::StrCat(line, "\n"));
+}
+
 absl::Status WriteImage(const std::string& image, int64_t offset, absl::string_view bytes) {
   return WriteAt(image, O_WRONLY, offset, bytes);
 }

@@ -19,6 +19,8 @@ absl::Status ReplaceSimFile(const std::string& path, absl::string_view content);
 // Makes an empty overlay; an existing file is refused.
 absl::Status CreateOverlay(const std::string& path);
 absl::Status AppendWrite(const std::string& overlay, int64_t offset, absl::string_view bytes);
+// Adds the line to a text file and flushes.
+absl::Status AppendLine(const std::string& path, absl::string_view line);
 // Writes straight to an image.
 absl::Status WriteImage(const std::string& image, int64_t offset, absl::string_view bytes);
 // Puts every write of the overlay into the base, in order, and flushes. Idempotent.

@@ -53,6 +53,10 @@ Struct ToStruct(const SimDisk& disk) {
   fields["base"] = Text(disk.base);
   fields["overlay"] = Text(disk.overlay);
   fields["merge_polls"] = Number(disk.merge_polls);
+  fields["outruns"] = Number(disk.outruns);
+  fields["full_speed"] = Flag(disk.help.full_speed);
+  fields["write_limit"] = Number(static_cast<double>(disk.help.write_bytes_per_second));
+  fields["suspended"] = Flag(disk.help.suspended);
   return object;
 }
 
@@ -84,9 +88,15 @@ SimVm FromStruct(const Struct& object) {
   vm.writes = static_cast<int64_t>(Get(object, "writes").number_value());
   for (const Value& each : Get(object, "disks").list_value().values()) {
     const Struct& disk = each.struct_value();
-    vm.disks.push_back({Get(disk, "target").string_value(), Get(disk, "format").string_value(),
-                        Get(disk, "base").string_value(), Get(disk, "overlay").string_value(),
-                        static_cast<int>(Get(disk, "merge_polls").number_value())});
+    vm.disks.push_back({Get(disk, "target").string_value(),
+                        Get(disk, "format").string_value(),
+                        Get(disk, "base").string_value(),
+                        Get(disk, "overlay").string_value(),
+                        static_cast<int>(Get(disk, "merge_polls").number_value()),
+                        static_cast<int>(Get(disk, "outruns").number_value()),
+                        {Get(disk, "full_speed").bool_value(),
+                         static_cast<int64_t>(Get(disk, "write_limit").number_value()),
+                         Get(disk, "suspended").bool_value()}});
   }
   return vm;
 }

@@ -19,6 +19,10 @@ struct SimDisk {
   std::string base;
   std::string overlay;   // empty: the VM is on its base
   int merge_polls = -1;  // how often a merge under way was looked at; -1: there is none
+  // How much help a merge needs, since the guest outruns it: 0 none, 1 full speed, 2 a limit on the
+  // guest's writes, 3 a suspended guest, 4 nothing helps.
+  int outruns = 0;
+  MergeHelp help = {};  // that it has now; like a merge, it ends with the VM's process
 };
 
 // A simulated VM: the file vm.json in a folder of its own, which outlives any process.

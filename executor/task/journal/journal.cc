@@ -1,6 +1,7 @@
 #include "executor/task/journal/journal.h"
 
 #include "common/error.h"
+#include "common/fault_point/fault_point.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "common/utf8.h"
@@ -209,6 +210,7 @@ absl::Status Journal::Write(absl::string_view what,
 
 absl::Status Journal::WriteUnmetered(absl::string_view what,
                                      const std::function<absl::Status(SQLite::Database&)>& body) {
+  VMKEEP_RETURN_IF_ERROR(FaultPoint("journal.write.before", what));
   MutexLock lock(&mu_);
   SQLite::Database& db = *db_;
   const auto attempt = [&]() -> absl::Status {
@@ -225,6 +227,8 @@ absl::Status Journal::WriteUnmetered(absl::string_view what,
     log::Error("journal_reserve_given_up", {{"what", what}, {"remedy", "make room on its disk"}});
     status = attempt();
   }
+  // SQLite reports no error of a commit that counts, so this one cannot fail.
+  if (status.ok()) CrashPoint("journal.write.after", what);
   return status;
 }
 

@@ -64,6 +64,7 @@ class Journal {
 
   absl::Status PutPreflight(const TaskId& task, const BackupData& data);
   absl::Status PutSnapshot(const TaskId& task, const SnapshotResult& snapshot);
+  absl::Status PutCopyBegin(const TaskId& task, const std::string& target, const CopyBegin& begin);
   absl::Status PutCopy(const TaskId& task, const std::string& target,
                        const worker::v1::CopyResult& copy);
   // A backup by its task's id, ended or not, and what is known of it: an overlay's name leads here.

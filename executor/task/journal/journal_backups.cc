@@ -91,7 +91,7 @@ void ReadDisks(SQLite::Database& db, const TaskRecord& record, BackupData& data)
   SQLite::Statement row =
       Query(db,
             "SELECT target, source, format, overlay, virtual_bytes, data_bytes, dev, ino, uid, gid,"
-            " mode, copy, data_file, block_device, ord"
+            " mode, copy, data_file, block_device, ord, copy_base, copy_boot, copy_until"
             " FROM disk WHERE task_id=? AND epoch=? ORDER BY ord",
             record.task);
   while (row.executeStep()) {
@@ -114,6 +114,11 @@ void ReadDisks(SQLite::Database& db, const TaskRecord& record, BackupData& data)
     worker::v1::CopyResult copy;
     if (!row.getColumn(11).isNull() && copy.ParseFromString(row.getColumn(11).getString())) {
       data.copies[disk.target] = std::move(copy);
+    }
+    if (!row.getColumn(15).isNull()) {
+      data.copies_begun[disk.target] = {row.getColumn(15).getString(),
+                                        row.getColumn(16).getString(),
+                                        absl::Nanoseconds(row.getColumn(17).getInt64())};
     }
     data.vm.disks.push_back(std::move(disk));
   }
@@ -152,6 +157,17 @@ absl::Status Journal::PutSnapshot(const TaskId& task, const SnapshotResult& snap
         "epoch=?2",
         task, journal::ToNanos(snapshot.instant), static_cast<int64_t>(snapshot.consistency),
         snapshot.quiesce_detail);
+    return absl::OkStatus();
+  });
+}
+
+absl::Status Journal::PutCopyBegin(const TaskId& task, const std::string& target,
+                                   const CopyBegin& begin) {
+  return Write("save a copy's begin", [&](SQLite::Database& db) {
+    Run(db,
+        "UPDATE disk SET copy_base=?4, copy_boot=?5, copy_until=?6"
+        " WHERE task_id=?1 AND epoch=?2 AND target=?3",
+        task, target, begin.base, begin.boot_id, absl::ToInt64Nanoseconds(begin.until));
     return absl::OkStatus();
   });
 }

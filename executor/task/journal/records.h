@@ -40,6 +40,14 @@ struct TaskRecord {
   absl::Time accept_time;
 };
 
+// What a copy is of, and until when it may take: the next process goes on with it only while all
+// of this holds.
+struct CopyBegin {
+  std::string base;      // IdentityOf() the disk
+  std::string boot_id;   // of the host's kernel
+  absl::Duration until;  // of the monotonic clock of that boot
+};
+
 // What the steps of a backup learn, one after the other: enough to merge, restore and publish after
 // a crash.
 struct BackupData {
@@ -47,6 +55,7 @@ struct BackupData {
   std::string restore_xml;  // ready for `virsh define`; with secrets, like the rest
   std::vector<OverlayDisk> overlays;
   std::optional<SnapshotResult> snapshot;
+  std::map<std::string, CopyBegin> copies_begun;         // by target
   std::map<std::string, worker::v1::CopyResult> copies;  // by target
 };
 

@@ -76,6 +76,12 @@ inline const sqlite::Migrations& JournalMigrations() {
       PRIMARY KEY(task_id, epoch, ord, depth),
       FOREIGN KEY(task_id, epoch, ord) REFERENCES disk ON DELETE CASCADE
     ) WITHOUT ROWID;
+  )sql",
+                                                 R"sql(
+    -- CopyBegin of a copy that was begun. copy_until: of the boot's monotonic clock.
+    ALTER TABLE disk ADD COLUMN copy_base TEXT;
+    ALTER TABLE disk ADD COLUMN copy_boot TEXT;
+    ALTER TABLE disk ADD COLUMN copy_until INTEGER;
   )sql"};
   return kMigrations;
 }

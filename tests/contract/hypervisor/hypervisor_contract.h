@@ -162,6 +162,24 @@ class HypervisorContract : public ::testing::TestWithParam<FixtureFactory> {
 
 inline constexpr char kUnknownVm[] = "00000000-1111-4222-8333-444444444444";
 
+TEST_P(HypervisorContract, HelpForAMergeIsGivenAndTakenBackAtAnyTime) {
+  const auto [vm, plan] = OntoOverlays();
+  const OverlayDisk& disk = plan.disks.front();
+  const MergeHelp limit{.full_speed = false, .write_bytes_per_second = 8 << 20, .suspended = false};
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(hypervisor().HelpMerge(disk, limit).ok());
+  MergeHelp more = limit;
+  more.suspended = true;
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(hypervisor().HelpMerge(disk, more).ok());
+  for (const OverlayDisk& each : plan.disks) MergeLive(each);
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(hypervisor().HelpMerge(disk, {}).ok());
+  EXPECT_EQ(Listed()->power, PowerState::kOn);
+  RestoreAndRemove(vm, plan);
+
+  fixture_->PowerOff();
+  EXPECT_TRUE(hypervisor().HelpMerge(disk, limit).ok());
+  EXPECT_TRUE(hypervisor().HelpMerge(disk, {}).ok());
+}
+
 TEST_P(HypervisorContract, ListsTheRunningVm) {
   const std::optional<VmSummary> vm = Listed();
   ASSERT_TRUE(vm.has_value());

@@ -40,6 +40,7 @@ BackupRecord FullRecord() {
   record.repository = 1;
   record.repository_id = Uuid(77);
   record.placement_reason = "it was there";
+  record.left_repositories = {{Uuid(79), "moved away, and why"}, {Uuid(75), "and before"}};
   record.reserved_bytes = int64_t{5} << 40;
   record.simulated = true;
   record.epoch = 3;
@@ -254,8 +255,9 @@ TEST_P(StoreContract, ListsOpenRecordsOfAllProjectsOldestFirst) {
 TEST_P(StoreContract, KeepsTheInventory) {
   const HostRecord host{"kvm-1", "unix:/run/x", Uuid(1), "host.example", "libvirt", "0.1",
                         true,    true,          7};
-  const VmRecord vm{Uuid(2), "web", "kvm-1", PowerState::kPaused,
-                    Overlay{At(1), 5, Uuid(3), {"/b", "/a"}, true, "merge it"}};
+  const VmRecord vm{
+      Uuid(2), "web", "kvm-1", PowerState::kPaused,
+      Overlay{At(1), 5, Uuid(3), {"/b", "/a"}, true, "merge it", "MERGE_FAILED", "no space", true}};
   const VmRecord plain{Uuid(1), "db", "kvm-1", PowerState::kOff, std::nullopt};
   const RepositoryRecord repository{Uuid(4),      "kvm-1", 1,    "/mnt/backup-p", 10, 5,
                                     Health::kIll, "slow",  At(2)};

@@ -117,6 +117,26 @@ TEST_F(UpgradeTest, AStoreOfTheSecondSchemaKeepsItsDrainAndItsRegistrations) {
               IsOk());
 }
 
+TEST_F(UpgradeTest, AnOverlayOfTheThirdSchemaHasNothingInItsWay) {
+  {
+    const sqlite::Migrations third(StoreMigrations().begin(), StoreMigrations().begin() + 3);
+    VMKEEP_ASSERT_OK_AND_ASSIGN(const auto db, sqlite::Open(path_, third));
+    db->exec(
+        "UPDATE vm SET overlay_since=1, overlay_bytes=2, overlay_backup_id='b', "
+        "overlay_needs_attention=1, overlay_remedy='wait'");
+  }
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const auto store, SqliteBackupStore::Open(path_, clock_));
+  ASSERT_THAT(ReadAndWait(*store,
+                          [](StoreView& view) -> absl::Status {
+                            VMKEEP_ASSIGN_OR_RETURN(const auto vms, view.ListVms());
+                            EXPECT_EQ(vms.at(0).overlay->remedy, "wait");
+                            EXPECT_EQ(vms.at(0).overlay->reason, "");
+                            EXPECT_FALSE(vms.at(0).overlay->files_only);
+                            return absl::OkStatus();
+                          }),
+              IsOk());
+}
+
 TEST_F(UpgradeTest, ItIsBroughtUpToDateOnce) {
   for (int open = 0; open < 2; ++open) {
     VMKEEP_ASSERT_OK_AND_ASSIGN(const auto store, SqliteBackupStore::Open(path_, clock_));

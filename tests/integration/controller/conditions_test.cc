@@ -102,6 +102,21 @@ TEST_F(ConditionsTest, AnOverlayThatNobodyMergesIsAConditionOfItsBackup) {
   EXPECT_TRUE(HasCondition(List({})->backups(0), "VM_ON_OVERLAY"));
   EXPECT_TRUE(vm_now().overlay().needs_attention());
 
+  // The same files, kept after a flush that failed: the VM is not on them.
+  overlay.files_only = true;
+  overlay.reason = "BASE_NOT_FLUSHED";
+  overlay.message = "could not flush /vm/a";
+  host("kvm-1").SetOverlay(VmUuid("web-1"), overlay);
+  const pb::Backup kept = AwaitCondition(created.id(), "BASE_NOT_FLUSHED");
+  EXPECT_FALSE(HasCondition(kept, "VM_ON_OVERLAY"));
+  EXPECT_THAT(kept.conditions(0).message(), HasSubstr("on its own disks"));
+  EXPECT_THAT(kept.conditions(0).message(), HasSubstr("could not flush /vm/a"));
+  EXPECT_EQ(vm_now().overlay().reason(), "BASE_NOT_FLUSHED");
+  EXPECT_TRUE(vm_now().overlay().files_only());
+  overlay.files_only = false;
+  host("kvm-1").SetOverlay(VmUuid("web-1"), overlay);
+  AwaitCondition(created.id(), "VM_ON_OVERLAY");
+
   Restart();
   AwaitHost("kvm-1", pb::Host::ONLINE);
   AwaitCondition(created.id(), "VM_ON_OVERLAY");

@@ -38,6 +38,31 @@ TEST_F(FlowTest, ABackupIsAnsweredAtOnceAndBecomesRunning) {
   AwaitTrue([&] { return host("kvm-1").acknowledged() > 0; }, "the end is acknowledged");
 }
 
+// A controller that dies between its commit and its acknowledgement: seen with
+// tools/chaos --points store.commit.after:UNRESOURCED.
+TEST_F(FlowTest, AnAcknowledgementThatWasLostIsToldAgainWithTheNextConnection) {
+  AddHost("kvm-1", {"web-1"});
+  host("kvm-1").LoseAcks(true);
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup created, Create("web-1", "nightly"));
+  AwaitState(created.id(), pb::Backup::RUNNING);
+  EXPECT_EQ(host("kvm-1").acknowledged(), 0);
+  host("kvm-1").SetReachable(false);
+  host("kvm-1").LoseAcks(false);
+  AwaitHost("kvm-1", pb::Host::UNREACHABLE);
+  host("kvm-1").SetReachable(true);
+  AwaitTrue([&] { return host("kvm-1").acknowledged() > 0; }, "told again, with nothing new");
+}
+
+TEST_F(FlowTest, AnAcknowledgementThatWasLostIsToldAgainOnAQuietHost) {
+  AddHost("kvm-1", {"web-1"});
+  host("kvm-1").LoseAcks(true);
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup created, Create("web-1", "nightly"));
+  AwaitState(created.id(), pb::Backup::RUNNING);
+  EXPECT_EQ(host("kvm-1").acknowledged(), 0);
+  host("kvm-1").LoseAcks(false);
+  AwaitTrue([&] { return host("kvm-1").acknowledged() > 0; }, "told again, with nothing new");
+}
+
 TEST_F(FlowTest, ProgressIsSeenWhileItIsBuilt) {
   AddHost("kvm-1", {"web-1"}).FinishAtOnce(false);
   VMKEEP_ASSERT_OK_AND_ASSIGN(const pb::Backup created, Create("web-1", "nightly"));

@@ -2,6 +2,7 @@
 #include "tests/integration/executor/executor_process.h"
 #include "tests/support/status_matchers.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -42,22 +43,52 @@ class ExecutorCrashTest : public ::testing::Test {
   ExecutorProcess executor_;
 };
 
-TEST_F(ExecutorCrashTest, KillInMidCopyIsMergedFailedAsRetryableAndLeavesNothing) {
+// The guest wrote meanwhile; the backup is what the disks were at the snapshot.
+TEST_F(ExecutorCrashTest, KillInMidCopyIsGoneOnWithAndTheBackupIsWhatItWouldHaveBeen) {
+  int backups = 0;
+  for (const char* disk : {"disk-vda", "disk-vdb"}) {
+    SCOPED_TRACE(disk);
+    executor_.Start();
+    const std::vector<std::string> disks = {ReadFile(executor_.DiskPath("vda")),
+                                            ReadFile(executor_.DiskPath("vdb"))};
+    executor_.Kill();
+    const exec::StartTaskRequest request = HeldAt(disk, Progress::COPYING);
+    executor_.Kill();
+    EXPECT_THAT(executor_.Leftovers(), Not(IsEmpty())) << "the test would prove nothing";
+    executor_.SetGate("");
+    executor_.Start();
+    const std::vector<exec::Event> events = executor_.ReadToEnd(request.task());
+    ASSERT_FALSE(events.empty());
+    const exec::TaskEnded& ended = events.back().ended();
+    EXPECT_EQ(ended.outcome(), exec::TaskEnded::DONE) << ended.failure().message();
+    EXPECT_EQ(events.back().task().epoch(), request.task().epoch());
+    executor_.VerifyBackup(request.backup(), disks);
+    EXPECT_THAT(executor_.Leftovers(), IsEmpty());
+    // What the guest wrote on the overlay is not lost.
+    const std::string written = absl::StrCat("vmkeep-sim write ", ++backups);
+    EXPECT_TRUE(absl::StrContains(ReadFile(executor_.DiskPath("vda")), written));
+    EXPECT_TRUE(absl::StrContains(ReadFile(executor_.DiskPath("vdb")), written));
+    executor_.Kill();
+  }
+}
+
+// The worker too is in the middle of its copy, and is left to die by itself.
+TEST_F(ExecutorCrashTest, BaseThatChangedMeanwhileIsMergedFailedAsRetryableAndLeavesNothing) {
   const exec::StartTaskRequest request = HeldAt("disk-vdb", Progress::COPYING);
   executor_.Kill();
-  EXPECT_THAT(executor_.Leftovers(), Not(IsEmpty())) << "the test would prove nothing";
+  std::filesystem::last_write_time(executor_.DiskPath("vdb"),
+                                   std::filesystem::file_time_type::clock::now());
   executor_.SetGate("");
   executor_.Start();
   const exec::TaskEnded ended = executor_.ReadEnd(request.task());
   EXPECT_EQ(ended.outcome(), exec::TaskEnded::FAILED);
   EXPECT_EQ(ended.failure().reason(), "EXECUTOR_RESTARTED");
+  EXPECT_EQ(ended.failure().metadata().at("why"), "DISK_CHANGED");
   EXPECT_EQ(ended.failure().phase(), "COPYING");
   EXPECT_TRUE(ended.failure().retryable());
   EXPECT_TRUE(ended.snapshot_taken());
   EXPECT_FALSE(ended.vm_on_overlay() || ended.files_may_remain());
   EXPECT_THAT(executor_.Leftovers(), IsEmpty());
-  // What the guest wrote on the overlay is not lost.
-  EXPECT_THAT(ReadFile(executor_.DiskPath("vda")), HasSubstr("vmkeep-sim write 1"));
   EXPECT_THAT(ReadFile(executor_.DiskPath("vdb")), HasSubstr("vmkeep-sim write 1"));
 
   // The next try, as the controller makes it.
@@ -66,6 +97,21 @@ TEST_F(ExecutorCrashTest, KillInMidCopyIsMergedFailedAsRetryableAndLeavesNothing
   again.mutable_task()->set_epoch(2);
   ASSERT_TRUE(executor_.StartTask(again).ok());
   EXPECT_EQ(executor_.ReadEnd(again.task()).outcome(), exec::TaskEnded::DONE);
+}
+
+TEST_F(ExecutorCrashTest, RepositoryThatIsGoneMeanwhileIsMergedAndFailedAsRetryable) {
+  const exec::StartTaskRequest request = HeldAt("disk-vdb", Progress::COPYING);
+  executor_.Kill();
+  const std::string marker = executor_.repository(1) + "/.vmkeep-repository";
+  std::filesystem::rename(marker, executor_.path("marker"));
+  executor_.SetGate("");
+  executor_.Start({}, /*init_repositories=*/false);
+  const exec::TaskEnded ended = executor_.ReadEnd(request.task());
+  EXPECT_EQ(ended.failure().reason(), "EXECUTOR_RESTARTED");
+  EXPECT_TRUE(ended.failure().retryable());
+  EXPECT_FALSE(ended.vm_on_overlay());
+  EXPECT_TRUE(ended.files_may_remain()) << "nothing is touched where no marker is";
+  EXPECT_THAT(ReadFile(executor_.DiskPath("vdb")), HasSubstr("vmkeep-sim write 1"));
 }
 
 TEST_F(ExecutorCrashTest, KillAtThePublishIsFinishedByTheNextStart) {
@@ -92,7 +138,9 @@ TEST_F(ExecutorCrashTest, VmThatWentOffWhileTheExecutorWasDeadIsMergedOffline) {
   ASSERT_TRUE(WriteFile(executor_.VmFile(), vm));
   executor_.SetGate("");
   executor_.Start();
-  EXPECT_FALSE(executor_.ReadEnd(request.task()).vm_on_overlay());
+  const exec::TaskEnded ended = executor_.ReadEnd(request.task());
+  EXPECT_EQ(ended.outcome(), exec::TaskEnded::DONE) << "the copy needs no running VM";
+  EXPECT_FALSE(ended.vm_on_overlay());
   EXPECT_THAT(executor_.Leftovers(), IsEmpty());
   EXPECT_THAT(ReadFile(executor_.DiskPath("vda")), HasSubstr("vmkeep-sim write 1"));
 }

@@ -54,7 +54,7 @@ std::vector<std::string> ExecutorProcess::Argv(std::vector<std::string> flags) c
   return argv;
 }
 
-void ExecutorProcess::Start(std::vector<std::string> flags) {
+void ExecutorProcess::Start(std::vector<std::string> flags, bool init_repositories) {
   auto spawned = process::Spawn(
       {.argv = Argv(std::move(flags)),
        .environment = {{"VMKEEP_TEST_GATE", folder_.path("gate")},
@@ -75,7 +75,7 @@ void ExecutorProcess::Start(std::vector<std::string> flags) {
     RealClock().WaitFor(absl::Milliseconds(20), {});
   } while (!status.ok() && RealClock().Monotonic() < until);
   ASSERT_TRUE(status.ok()) << status.error_message();
-  InitRepositories();
+  if (init_repositories) InitRepositories();
 }
 
 void ExecutorProcess::Connect() {

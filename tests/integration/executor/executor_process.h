@@ -28,8 +28,8 @@ class ExecutorProcess {
  public:
   ExecutorProcess();
 
-  // Starts the process and waits until it answers.
-  void Start(std::vector<std::string> flags = {});
+  // Starts the process and waits until it answers; makes the repositories unless told not to.
+  void Start(std::vector<std::string> flags = {}, bool init_repositories = true);
   void Kill();                 // -9
   process::ExitStatus Stop();  // SIGTERM, then waits for its end
   // Starts another one on the same state; its end and what it said.

@@ -121,6 +121,32 @@ TEST_F(ExecutorProtocolTest, StaleEpochIsRefusedAlsoAfterARestart) {
   EXPECT_EQ(ReasonOf(status), "STALE_EPOCH");
 }
 
+// As from a controller whose messages were stuck in the network. Red when the journal does not
+// compare the epoch.
+TEST_F(ExecutorProtocolTest, AnOldTryNeitherStartsNorStopsTheNewOne) {
+  executor_.SetGate("disk-vda");
+  exec::StartTaskRequest request = executor_.NewBackup();
+  request.mutable_task()->set_epoch(2);
+  ASSERT_TRUE(executor_.StartTask(request).ok());
+  exec::StartTaskRequest old = request;
+  old.mutable_task()->set_task_id(executor_.NewBackup().task().task_id());
+  for (const int epoch : {1, 2}) {  // older; and the same one, claimed by another task
+    old.mutable_task()->set_epoch(epoch);
+    EXPECT_EQ(ReasonOf(executor_.StartTask(old)), "STALE_EPOCH") << "epoch " << epoch;
+    bool known = true;
+    EXPECT_TRUE(executor_.Cancel(old.task(), &known).ok());
+    EXPECT_FALSE(known);
+  }
+  ASSERT_EQ(ListTasks().tasks_size(), 1);
+  EXPECT_EQ(ListTasks().tasks(0).task().task_id(), request.task().task_id());
+  executor_.SetGate("");
+  EXPECT_EQ(executor_.ReadEnd(request.task()).outcome(), exec::TaskEnded::DONE);
+  // Nobody holds the VM now, and this try was never cancelled: its epoch alone keeps it out.
+  old.mutable_task()->set_task_id(executor_.NewBackup().task().task_id());
+  old.mutable_task()->set_epoch(1);
+  EXPECT_EQ(ReasonOf(executor_.StartTask(old)), "STALE_EPOCH");
+}
+
 TEST_F(ExecutorProtocolTest, CancelOfAnUnknownTaskKeepsItOut) {
   const exec::StartTaskRequest request = executor_.NewBackup();
   bool known = true;

@@ -42,6 +42,13 @@ Failure Lasting() {
   return failure;
 }
 
+// A failure that is the repository's.
+Failure Stalled(std::string phase = "COPYING") {
+  Failure failure = Passing("COPY_STALLED");
+  failure.phase = std::move(phase);
+  return failure;
+}
+
 BackupRecord Requested() {
   BackupRecord record;
   record.id = "b-1";
@@ -100,6 +107,7 @@ std::map<std::string, BackupRecord> Stands() {
   return {
       {"requested", Requested()},
       {"requested again", After(Building(), Failed(Passing()))},
+      {"moved", After(Building(), Failed(Stalled(), true, true))},
       {"building", Building()},
       {"unresourced", Unresourced()},
       {"unresourced with files", After(Building(), Failed(Lasting(), true, true))},
@@ -154,6 +162,7 @@ TEST(LifecycleTest, WhatTheSchedulerOwes) {
   const std::map<std::string, Need> expected = {
       {"requested", Need::kBackupTask},
       {"requested again", Need::kBackupTask},
+      {"moved", Need::kBackupTask},
       {"building", Need::kAwaitTask},
       {"unresourced", Need::kNothing},
       {"unresourced with files", Need::kNothing},
@@ -234,6 +243,82 @@ TEST(LifecycleTest, OtherFailuresAreForGood) {
   const BackupRecord record = After(Building(), on_overlay);
   EXPECT_EQ(record.state, kUnresourced);
   EXPECT_TRUE(record.vm_on_overlay);
+}
+
+TEST(LifecycleTest, AfterTheRepositorysFaultItMovesAndPinsNothing) {
+  for (const bool files : {false, true}) {
+    const BackupRecord moved = After(Building(), Failed(Stalled(), true, files));
+    EXPECT_EQ(moved.state, kRequested);
+    EXPECT_EQ(NeedOf(moved), Need::kBackupTask);
+    EXPECT_EQ(moved.attempts, 0);
+    EXPECT_FALSE(moved.files_may_exist);
+    EXPECT_EQ(moved.repository_id, "");
+    EXPECT_EQ(moved.failure->reason, "COPY_STALLED");  // until the next try begins
+    ASSERT_EQ(moved.left_repositories.size(), 1u);
+    EXPECT_EQ(moved.left_repositories[0].id, "repo-1");
+    EXPECT_EQ(moved.left_repositories[0].why,
+              "moved away from repository 1 (primary), which failed in COPYING: COPY_STALLED");
+    // Cancelled now, there is nothing of it to remove.
+    EXPECT_EQ(NeedOf(Scrub(moved)), Need::kCloseNow);
+  }
+}
+
+TEST(LifecycleTest, ALastingFaultOfTheRepositoryMovesItToo) {
+  Failure absent = Lasting();
+  absent.reason = "REPOSITORY_NOT_MOUNTED";
+  EXPECT_EQ(After(Building(), Failed(absent)).left_repositories.size(), 1u);
+  absent.reason = "REPOSITORY_NOT_CONFIGURED";  // the executor says so when it is asked to start
+  const BackupRecord refused = *RejectTask(Building(), 1, absent);
+  EXPECT_EQ(refused.state, kRequested);
+  EXPECT_EQ(refused.left_repositories.size(), 1u);
+}
+
+TEST(LifecycleTest, ItDoesNotMove) {
+  BackupRecord named = Building();
+  named.requested_repository = 1;
+  EXPECT_EQ(After(named, Failed(Stalled(), true)).state, kUnresourced) << "this one was asked for";
+  EXPECT_TRUE(After(named, Failed(Stalled(), true)).failure->retryable);
+  TaskEnded on_overlay = Failed(Stalled(), true);
+  on_overlay.vm_on_overlay = true;
+  EXPECT_EQ(After(Building(), on_overlay).state, kUnresourced) << "the VM is not merged";
+  const BackupRecord published = After(Building(), Failed(Stalled("PUBLISHING"), true, true));
+  EXPECT_EQ(published.state, kUnresourced) << "it may be there under its final name";
+  EXPECT_TRUE(published.files_may_exist);
+  EXPECT_EQ(published.repository_id, "repo-1");
+  BackupRecord with_files = Building();
+  with_files.files_may_exist = true;
+  EXPECT_EQ(After(with_files, Failed(Stalled(), true)).state, kUnresourced) << "as an earlier try";
+  EXPECT_EQ(After(Building(), Failed(Passing(), true)).state, kUnresourced) << "not its fault";
+  EXPECT_EQ(After(Scrub(Building()), Failed(Stalled(), true)).state, kClosed) << "cancelled";
+  EXPECT_EQ(After(Scrub(Building()), Failed(Stalled(), true, true)).state, kScrub);
+}
+
+// Before the snapshot it has its attempts as ever; where the last one failed is said to placement.
+TEST(LifecycleTest, BeforeTheSnapshotTheRepositorysFaultIsAnAttemptAndThenAMove) {
+  BackupRecord record = Building();
+  for (int attempt = 1; attempt <= kMaxAttempts; ++attempt) {
+    record = After(record, Failed(Stalled("PREFLIGHT")));
+    EXPECT_EQ(record.attempts, attempt);
+    EXPECT_TRUE(record.left_repositories.empty());
+    EXPECT_EQ(record.failure->metadata.at("repository_id"), "repo-1");
+    record = *BeginTask(record, absl::StrCat("t-", attempt + 1), 1, "repo-1", "", 0);
+  }
+  record = After(record, Failed(Stalled("PREFLIGHT")));
+  EXPECT_EQ(record.state, kRequested);
+  EXPECT_EQ(record.left_repositories.size(), 1u);
+}
+
+TEST(LifecycleTest, WhatMovedAndFindsNoPlaceFailsWithWhatMovedIt) {
+  const BackupRecord moved = After(Building(), Failed(Stalled(), true, true));
+  Failure no_place = Passing("NO_REPOSITORY");
+  no_place.message = "none is left";
+  const BackupRecord failed = *RejectTask(moved, 1, no_place);
+  EXPECT_EQ(failed.state, kUnresourced);
+  EXPECT_EQ(failed.failure->reason, "COPY_STALLED");
+  EXPECT_TRUE(failed.failure->retryable);
+  EXPECT_THAT(failed.failure->message, ::testing::HasSubstr("none is left"));
+  // Asked for again, it may go anywhere.
+  EXPECT_TRUE(RequestRetry(failed)->left_repositories.empty());
 }
 
 TEST(LifecycleTest, UnresourcedKeepsTheMemoryOfFiles) {

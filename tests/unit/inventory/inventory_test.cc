@@ -43,6 +43,20 @@ TEST_F(InventoryTest, AReconnectWritesNothing) {
   EXPECT_EQ(store_->stats().mutations, mutations);
 }
 
+TEST_F(InventoryTest, ARepositoryThatIsNotProbedYetStaysAsItIsKnown) {
+  ASSERT_THAT(Register("kvm-1", "unix:/run/a"), IsOk());
+  inventory_->RecordInventory("kvm-1", {}, {Repository(1, 5)});
+  RepositoryRecord unprobed;
+  unprobed.slot = 1;
+  inventory_->RecordInventory("kvm-1", {}, {unprobed});
+  ASSERT_EQ(inventory_->ListRepositories("kvm-1").size(), 1U);
+  EXPECT_EQ(inventory_->ListRepositories("kvm-1")[0].health, Health::kHealthy);
+  EXPECT_EQ(inventory_->ListRepositories("kvm-1")[0].id, Repository(1, 5).id);
+  unprobed.path = "/mnt/another";
+  inventory_->RecordInventory("kvm-1", {}, {unprobed});
+  EXPECT_EQ(inventory_->ListRepositories("kvm-1")[0].health, Health::kUnknown);
+}
+
 TEST_F(InventoryTest, AvailabilityLivesInMemory) {
   ASSERT_THAT(Register("kvm-1", "unix:/run/a"), IsOk());
   changes_ = 0;

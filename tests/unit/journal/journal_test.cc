@@ -195,6 +195,7 @@ TEST_F(JournalTest, WhatMergingAndPublishingNeedComesBack) {
                        .restore_xml = "<c/>",
                        .overlays = {{kVm, "vda", "/d/a=1.raw", "qcow2", "/o"}},
                        .snapshot = {},
+                       .copies_begun = {},
                        .copies = {}};
   // A preflight that is repeated replaces the one before.
   BackupData earlier = put;
@@ -203,6 +204,8 @@ TEST_F(JournalTest, WhatMergingAndPublishingNeedComesBack) {
   ASSERT_THAT(journal_->PutPreflight(record.task, put), IsOk());
   const SnapshotResult snapshot{absl::FromUnixNanos(123456789), Consistency::kFilesystem, "froze"};
   ASSERT_THAT(journal_->PutSnapshot(record.task, snapshot), IsOk());
+  const CopyBegin begin{.base = "file 1 2 3 4\n", .boot_id = "b", .until = absl::Nanoseconds(5)};
+  ASSERT_THAT(journal_->PutCopyBegin(record.task, "vda", begin), IsOk());
   worker::v1::CopyResult copy;
   copy.set_file_bytes(77);
   ASSERT_THAT(journal_->PutCopy(record.task, "vda", copy), IsOk());
@@ -210,6 +213,10 @@ TEST_F(JournalTest, WhatMergingAndPublishingNeedComesBack) {
   VMKEEP_ASSERT_OK_AND_ASSIGN(const auto found, journal_->FindByOverlay(record.task.id));
   ASSERT_TRUE(found.has_value());
   const BackupData& data = found->data;
+  ASSERT_TRUE(data.copies_begun.contains("vda"));
+  EXPECT_EQ(data.copies_begun.at("vda").base, begin.base);
+  EXPECT_EQ(data.copies_begun.at("vda").boot_id, begin.boot_id);
+  EXPECT_EQ(data.copies_begun.at("vda").until, begin.until);
   EXPECT_EQ(data.vm.name, "web 1");
   EXPECT_EQ(data.vm.power, PowerState::kPaused);
   EXPECT_EQ(data.vm.live_xml, vm.live_xml);

@@ -73,9 +73,10 @@ std::vector<std::string> Print(const std::vector<KnownTask>& tasks) {
 
 class JournalUpgradeTest : public ::testing::Test {
  protected:
+  explicit JournalUpgradeTest(const std::string& fixture = "v1.sql") : fixture_(fixture) {}
   void SetUp() override {
     const std::string sql = absl::StrReplaceAll(
-        ReadFile(VMKEEP_FIXTURES "/executor_journal/v1.sql"), {{"@folder@", folder_.path()}});
+        ReadFile(VMKEEP_FIXTURES "/executor_journal/" + fixture_), {{"@folder@", folder_.path()}});
     ASSERT_FALSE(sql.empty());
     SQLite::Database(path_, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE).exec(sql);
   }
@@ -96,6 +97,7 @@ class JournalUpgradeTest : public ::testing::Test {
     return {};
   }
 
+  const std::string fixture_;
   vmkeep::test::TempDir folder_;
   const std::string path_ = folder_.path("journal.db");
   std::unique_ptr<Journal> journal_;
@@ -217,14 +219,18 @@ TEST_F(JournalUpgradeTest, AJournalOfTheFutureIsRefusedInWordsAndLeftUntouched) 
 // The simulated host as the executor of that day left it.
 class JournalRecoveryTest : public JournalUpgradeTest {
  protected:
+  JournalRecoveryTest() = default;
+  JournalRecoveryTest(const std::string& fixture, std::vector<std::string> vms,
+                      std::vector<std::string> on_overlays)
+      : JournalUpgradeTest(fixture), vms_(std::move(vms)), on_overlays_(std::move(on_overlays)) {}
   void SetUp() override {
     JournalUpgradeTest::SetUp();
     Open();
     std::filesystem::create_directory(folder_.path("vms"));
-    for (const char* name : {"copying", "publishing", "cancelled", "stranded"}) {
+    for (const std::string& name : vms_) {
       ASSERT_THAT(CreateSimVm(folder_.path("vms"), {name, 2, 1 << 20}), IsOk());
     }
-    for (const char* name : {"copying", "stranded"}) {
+    for (const std::string& name : on_overlays_) {
       const KnownTask task = Find(name);
       const SnapshotPlan plan{.vm_uuid = task.record.vm_uuid,
                               .disks = task.data.overlays,
@@ -258,7 +264,7 @@ class JournalRecoveryTest : public JournalUpgradeTest {
     EXPECT_THAT(journal_->Unfinished(), IsOkAndHolds(IsEmpty()));
     std::map<std::string, v1::TaskEnded> ends;
     const absl::StatusOr<std::vector<v1::Event>> events =
-        journal_->EventsAfter(kLastSequence, 1000);
+        journal_->EventsAfter(last_sequence_, 1000);
     EXPECT_THAT(events, IsOk());
     for (const v1::Event& event : *events) {
       if (event.has_ended()) ends[names_[event.task().task_id()]] = event.ended();
@@ -266,6 +272,9 @@ class JournalRecoveryTest : public JournalUpgradeTest {
     return ends;
   }
 
+  const std::vector<std::string> vms_ = {"copying", "publishing", "cancelled", "stranded"};
+  const std::vector<std::string> on_overlays_ = {"copying", "stranded"};
+  int64_t last_sequence_ = kLastSequence;
   SimHypervisor sim_{folder_.path("vms")};
   std::map<std::string, std::string> names_;  // by task
 };
@@ -307,6 +316,63 @@ TEST_F(JournalRecoveryTest, UnfinishedTasksAreGoneOnWith) {
   EXPECT_THAT(OnOverlays(), IsEmpty());
   EXPECT_EQ(OverlayFiles(), 0);
   EXPECT_THAT(journal_->Stranded(), IsOkAndHolds(IsEmpty()));
+}
+
+// Of schema 2: what a copy was begun on is not in it.
+class SecondSchemaTest : public JournalRecoveryTest {
+ protected:
+  SecondSchemaTest()
+      : JournalRecoveryTest("v2.sql", {"copying", "merging", "publishing", "snapshotting"},
+                            {"copying", "merging"}) {}
+};
+
+TEST_F(SecondSchemaTest, EveryTaskIsFoundAsItWas) {
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const std::vector<KnownTask> unfinished, journal_->Unfinished());
+  EXPECT_THAT(
+      Print(unfinished),
+      ElementsAre("publishing 1: preflight=done snapshot=done copy.vda=done copy.vdb=done"
+                  " merge.vda=done merge.vdb=done check=done remove_overlay=done publish=begun"
+                  " discard=-",
+                  "merging 2: preflight=done snapshot=done copy.vda=done copy.vdb=done"
+                  " merge.vda=begun merge.vdb=- check=- remove_overlay=- publish=- discard=-",
+                  "copying 1: preflight=done snapshot=done copy.vda=done copy.vdb=begun"
+                  " merge.vda=- merge.vdb=- check=- remove_overlay=- publish=- discard=-",
+                  "snapshotting 3: preflight=done snapshot=begun copy.vda=- copy.vdb=-"
+                  " merge.vda=- merge.vdb=- check=- remove_overlay=- publish=- discard=-"));
+  EXPECT_THAT(Find("copying").data.copies_begun, IsEmpty());
+  const std::vector<Disk> disks = Find("snapshotting").data.vm.disks;
+  ASSERT_THAT(disks, SizeIs(2));
+  EXPECT_THAT(disks[0].data_file, EndsWith("/vms/data"));
+  ASSERT_THAT(disks[0].backing, SizeIs(2));
+  EXPECT_THAT(disks[0].backing[0].data_file, EndsWith("/vms/middle.data"));
+  EXPECT_EQ(disks[0].backing[1].format, "raw");
+  EXPECT_TRUE(disks[1].block_device);
+}
+
+// The copy is merged and failed, since nobody knows what it was begun on; the rest by today's
+// rules.
+TEST_F(SecondSchemaTest, UnfinishedTasksAreGoneOnWith) {
+  VMKEEP_ASSERT_OK_AND_ASSIGN(last_sequence_, journal_->LastSequence());
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const std::vector<KnownTask> unfinished, journal_->Unfinished());
+  for (const KnownTask& task : unfinished) {
+    names_[task.record.task.id] = task.record.backup.name();
+  }
+  test::FakeWorker worker;
+  TaskOptions options;
+  options.repositories = {{1, "/not/touched/here"}};
+  const Environment env{sim_, worker, *journal_, RealClock(), options};
+  EventLog events(*journal_, RealClock());
+  TaskManager tasks(env, events, [] {});
+  ASSERT_THAT(tasks.Recover(), IsOk());
+  std::map<std::string, v1::TaskEnded> ends = Ends();
+  EXPECT_EQ(ends["copying"].failure().reason(), "EXECUTOR_RESTARTED");
+  EXPECT_THAT(ends["copying"].failure().message(), HasSubstr("not known"));
+  EXPECT_EQ(ends["merging"].outcome(), v1::TaskEnded::DONE);
+  EXPECT_EQ(ends["publishing"].outcome(), v1::TaskEnded::DONE);
+  EXPECT_EQ(ends["snapshotting"].failure().reason(), "EXECUTOR_RESTARTED");
+  EXPECT_THAT(worker.jobs(), UnorderedElementsAre("publish", "publish", "discard"));
+  EXPECT_THAT(OnOverlays(), IsEmpty());
+  EXPECT_EQ(OverlayFiles(), 0);
 }
 
 }  // namespace

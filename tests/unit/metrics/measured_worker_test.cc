@@ -1,23 +1,18 @@
 #include "executor/metrics/measured_worker.h"
 
 #include "common/error.h"
-#include "common/process/process.h"
 #include "tests/fakes/fake_clock.h"
-#include "tests/support/status_matchers.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <functional>
-#include <memory>
 #include <string>
 
 namespace vmkeep::executor {
 namespace {
 
-using test::IsOk;
 using ::testing::HasSubstr;
-using ::testing::Not;
 using worker::v1::Request;
 using worker::v1::Result;
 
@@ -83,21 +78,6 @@ TEST_F(MeasuredWorkerTest, AFailedJobIsCountedByItsReason) {
       registry_.Text(),
       HasSubstr(
           "vmkeep_executor_worker_job_seconds_count{job=\"copy\",result=\"WORKER_DIED\"} 1\n"));
-}
-
-// A process that goes on after its job was given up stands in for one that hangs in the kernel.
-TEST_F(MeasuredWorkerTest, AProcessThatOutlivesItsJobIsAbandonedUntilItEnds) {
-  auto spawned = process::Spawn({.argv = {"sleep", "60"}});
-  ASSERT_THAT(spawned, IsOk());
-  inner_.run = [&](const Worker::Hooks& hooks) -> absl::StatusOr<Result> {
-    hooks.on_started((*spawned)->id().pid, (*spawned)->id().start_time);
-    return absl::DeadlineExceededError("given up");
-  };
-  Run(Copy());
-  EXPECT_THAT(registry_.Text(), HasSubstr("vmkeep_executor_workers_abandoned 1\n"));
-  (*spawned)->Kill();
-  ASSERT_TRUE((*spawned)->Wait(absl::Seconds(10)).has_value());
-  EXPECT_THAT(registry_.Text(), HasSubstr("vmkeep_executor_workers_abandoned 0\n"));
 }
 
 }  // namespace

@@ -7,8 +7,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -206,6 +210,32 @@ TEST(ProcessIdTest, StartTimesAreTheKernels) {
   VMKEEP_ASSERT_OK_AND_ASSIGN(const auto child, Spawn({.argv = {"cat"}}));
   EXPECT_GE(child->id().start_time, ours);
   EXPECT_GT(ours, 0u);
+}
+
+// A worker that hangs in one thread shows a first thread that is a zombie after its SIGKILL.
+TEST(ProcessTest, AProcessRunsAsLongAsAnyThreadOfIt) {
+  const pid_t pid = fork();
+  if (pid == 0) {
+    std::thread([] { pause(); }).detach();
+    syscall(SYS_exit, 0);  // this thread only
+  }
+  ASSERT_GT(pid, 0);
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const uint64_t start_time, StartTime(pid));
+  const std::string path = "/proc/" + std::to_string(pid) + "/stat";
+  const auto first_thread_is_zombie = [&] {
+    std::ifstream file(path);
+    std::string text((std::istreambuf_iterator<char>(file)), {});
+    return text.find(") Z ") != std::string::npos;
+  };
+  for (const absl::Time start = absl::Now();
+       !first_thread_is_zombie() && absl::Now() - start < kSoon;) {
+    std::this_thread::yield();
+  }
+  EXPECT_TRUE(first_thread_is_zombie());
+  EXPECT_TRUE(IsRunning({pid, start_time}));
+  EXPECT_TRUE(KillAndWait({pid, start_time}, kSoon));
+  EXPECT_FALSE(IsRunning({pid, start_time}));
+  EXPECT_EQ(waitpid(pid, nullptr, 0), pid);
 }
 
 }  // namespace

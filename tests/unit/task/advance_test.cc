@@ -183,11 +183,14 @@ INSTANTIATE_TEST_SUITE_P(
         Pair{"copy vda", Failed(), Then(Merge("run discard|end")), Outcome::kFailed},
         Pair{"copy vda", Cancel(), Then("stop|" + Merge("run discard|end")), Outcome::kCancelled},
         Pair{"copy vda", Stop(), Then("stop|" + Merge("run discard|end")), Outcome::kFailed},
-        Pair{"copy vda", Restart(), Then(Merge("run discard|end")), Outcome::kFailed},
+        // Gone on with: the step itself finds out whether it can, and fails if not.
+        Pair{"copy vda", Restart(), Then("run copy vda|run copy vdb|" + Merge("run publish|end")),
+             Outcome::kDone},
         Pair{"copy vdb", Failed(), Then(Merge("run discard|end")), Outcome::kFailed},
         Pair{"copy vdb", Cancel(), Then("stop|" + Merge("run discard|end")), Outcome::kCancelled},
         Pair{"copy vdb", Stop(), Then("stop|" + Merge("run discard|end")), Outcome::kFailed},
-        Pair{"copy vdb", Restart(), Then(Merge("run discard|end")), Outcome::kFailed},
+        Pair{"copy vdb", Restart(), Then("run copy vdb|" + Merge("run publish|end")),
+             Outcome::kDone},
         // One disk that cannot be merged does not keep the other on its overlay; nothing is
         // unlinked.
         Pair{"merge vda", Failed(), Then("run merge vdb|run discard|end"), Outcome::kFailed, true},
@@ -196,24 +199,25 @@ INSTANTIATE_TEST_SUITE_P(
              Outcome::kCancelled},
         Pair{"merge vda", Stop(),
              Then("run merge vdb|run check|run remove_overlay|run discard|end"), Outcome::kFailed},
-        Pair{"merge vda", Restart(), Then(Merge("run discard|end")), Outcome::kFailed},
+        // Everything was copied: what is missing is done, and the backup is published.
+        Pair{"merge vda", Restart(), Then(Merge("run publish|end")), Outcome::kDone},
         Pair{"merge vdb", Failed(), Then("run discard|end"), Outcome::kFailed, true},
         Pair{"merge vdb", Cancel(), Then("run check|run remove_overlay|run discard|end"),
              Outcome::kCancelled},
         Pair{"merge vdb", Stop(), Then("run check|run remove_overlay|run discard|end"),
              Outcome::kFailed},
         Pair{"merge vdb", Restart(),
-             Then("run merge vdb|run check|run remove_overlay|run discard|end"), Outcome::kFailed},
+             Then("run merge vdb|run check|run remove_overlay|run publish|end"), Outcome::kDone},
         Pair{"check", Failed(), Then("run discard|end"), Outcome::kFailed, true},
         Pair{"check", Cancel(), Then("run remove_overlay|run discard|end"), Outcome::kCancelled},
         Pair{"check", Stop(), Then("run remove_overlay|run discard|end"), Outcome::kFailed},
-        Pair{"check", Restart(), Then("run check|run remove_overlay|run discard|end"),
-             Outcome::kFailed},
+        Pair{"check", Restart(), Then("run check|run remove_overlay|run publish|end"),
+             Outcome::kDone},
         Pair{"remove_overlay", Failed(), Then("run discard|end"), Outcome::kFailed},
         Pair{"remove_overlay", Cancel(), Then("run discard|end"), Outcome::kCancelled},
         Pair{"remove_overlay", Stop(), Then("run discard|end"), Outcome::kFailed},
-        Pair{"remove_overlay", Restart(), Then("run remove_overlay|run discard|end"),
-             Outcome::kFailed},
+        Pair{"remove_overlay", Restart(), Then("run remove_overlay|run publish|end"),
+             Outcome::kDone},
         // Past the point of no return.
         Pair{"publish", Failed(), Then("run discard|end"), Outcome::kFailed},
         Pair{"publish", Cancel(), Then("end"), Outcome::kDone},
@@ -261,6 +265,33 @@ TEST(AdvanceTest, ScrubThatWasOnlyAcceptedRunsAfterARestartAndABackupDoesNot) {
   EXPECT_THAT(backup.done(), ElementsAre("end"));
   EXPECT_EQ(backup.ending().outcome, Outcome::kFailed);
   EXPECT_EQ(backup.state().failure, kRestarted);
+}
+
+// The table of the design: R, else M.
+TEST(AdvanceTest, CopyThatCannotBeGoneOnWithIsMergedAndFailed) {
+  Walk walk;
+  walk.Reach("copy vdb").On(Restart()).On(Failed(kRestarted)).Finish();
+  EXPECT_THAT(absl::StrJoin(walk.done(), "|"), "run copy vdb|" + Merge("run discard|end"));
+  EXPECT_EQ(walk.ending().outcome, Outcome::kFailed);
+  EXPECT_EQ(walk.state().failure, kRestarted);
+  EXPECT_EQ(walk.state().failed_in, StepKind::kCopy);
+}
+
+TEST(AdvanceTest, CopyIsNotGoneOnWithAfterACancelOrAStop) {
+  for (const TaskEvent& event : {Cancel(), Stop()}) {
+    Walk walk;
+    walk.Reach("copy vda").On(event).On(Restart()).Finish();
+    EXPECT_THAT(absl::StrJoin(walk.done(), "|"), "stop|" + Merge("run discard|end"));
+    EXPECT_NE(walk.ending().outcome, Outcome::kDone);
+  }
+}
+
+TEST(AdvanceTest, CopyMayBeInterruptedAgainAndAgain) {
+  Walk walk;
+  walk.Reach("copy vda").On(Restart()).On(Restart()).On(Succeeded()).On(Restart()).Finish();
+  EXPECT_THAT(absl::StrJoin(walk.done(), "|"),
+              "run copy vda|run copy vda|run copy vdb|run copy vdb|" + Merge("run publish|end"));
+  EXPECT_EQ(walk.ending().outcome, Outcome::kDone);
 }
 
 TEST(AdvanceTest, RestartKeepsTheFailureThatCameBefore) {
@@ -373,6 +404,12 @@ void CheckTransition(const TaskState& state, const Transition& transition) {
   for (const Step& step : next.steps) running += step.status == StepStatus::kRunning ? 1 : 0;
   ASSERT_LE(running, next.ended ? 0 : 1);
   ASSERT_TRUE(!state.ended || (transition.commands.empty() && next == state));
+  // What is done is never done again, and a task that failed or was cancelled stays so.
+  for (size_t i = 0; i < state.steps.size(); ++i) {
+    const bool done = state.steps[i].status == StepStatus::kDone;
+    ASSERT_TRUE(!done || next.steps.at(i).status == StepStatus::kDone);
+  }
+  ASSERT_TRUE((state.failure.ok() || !next.failure.ok()) && (!state.cancelled || next.cancelled));
   for (size_t i = 0; i < transition.commands.size(); ++i) {
     const Command& command = transition.commands[i];
     if (command.kind == Do::kRunStep) {

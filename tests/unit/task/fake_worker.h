@@ -20,6 +20,7 @@ class FakeWorker final : public Worker {
   int64_t free_bytes = int64_t{1} << 40;
   std::function<void(const worker::v1::Request&)> on_request;  // before what the job does
   std::function<void()> on_probe;
+  std::function<absl::Status()> on_probe_status;
   std::function<absl::Status(const std::stop_token&)> on_copy;
   std::function<absl::Status()> on_publish;
   std::function<absl::Status()> on_discard;
@@ -40,6 +41,7 @@ class FakeWorker final : public Worker {
       case Job::kProbe:
         Note("probe");
         if (on_probe) on_probe();
+        if (on_probe_status) status = on_probe_status();
         result.mutable_probe()->set_id(request.probe().repository().id());
         result.mutable_probe()->set_free_bytes(free_bytes);
         break;

@@ -28,6 +28,7 @@ class MockHypervisor : public Hypervisor {
   MOCK_METHOD(absl::StatusOr<MergeStatus>, GetMergeStatus, (const OverlayDisk&), (override));
   MOCK_METHOD(absl::Status, StartMerge, (const OverlayDisk&), (override));
   MOCK_METHOD(absl::Status, Pivot, (const OverlayDisk&), (override));
+  MOCK_METHOD(absl::Status, HelpMerge, (const OverlayDisk&, const MergeHelp&), (override));
   MOCK_METHOD(absl::Status, CommitOffline, (const OverlayDisk&), (override));
   MOCK_METHOD(absl::Status, Restore, (const VmDescription&, const std::vector<OverlayDisk>&),
               (override));
@@ -69,6 +70,10 @@ class BreakableHypervisor : public MockHypervisor {
     ON_CALL(*this, Pivot).WillByDefault(up([this, &real](const OverlayDisk& disk) {
       return pivot_fails ? error::MergeFailed(disk.target, "broken by the test") : real.Pivot(disk);
     }));
+    ON_CALL(*this, HelpMerge)
+        .WillByDefault(up([&real](const OverlayDisk& disk, const MergeHelp& help) {
+          return real.HelpMerge(disk, help);
+        }));
     ON_CALL(*this, CommitOffline).WillByDefault(up([&real](const OverlayDisk& disk) {
       return real.CommitOffline(disk);
     }));

@@ -3,15 +3,9 @@
 #include "common/error.h"
 #include "common/uuid.h"
 #include "executor/hypervisor/errors.h"
-#include "executor/hypervisor/sim/sim_hypervisor.h"
-#include "executor/hypervisor/sim/sim_setup.h"
 #include "executor/task/overlay_keeper.h"
-#include "tests/support/status_matchers.h"
-#include "tests/support/temp_dir.h"
-#include "tests/unit/task/fake_worker.h"
-#include "tests/unit/task/scripted_hypervisor.h"
+#include "tests/unit/task/task_manager_fixture.h"
 
-#include <SQLiteCpp/SQLiteCpp.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -26,121 +20,13 @@
 namespace vmkeep::executor {
 namespace {
 
-using ::testing::_;
-using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::NiceMock;
-using ::testing::Not;
 using ::testing::SizeIs;
 using ::vmkeep::test::HasReason;
 using ::vmkeep::test::IsOk;
 using ::vmkeep::test::IsOkAndHolds;
-
-// Tasks on the simulated hypervisor, with a worker that does what the test says. The clock is the
-// machine's.
-class TaskManagerTest : public ::testing::Test {
- protected:
-  TaskManagerTest() : sim_(folder_.path("vms")) {
-    std::filesystem::create_directory(folder_.path("vms"));
-    std::filesystem::create_directory(folder_.path("state"));
-    EXPECT_THAT(CreateSimVm(folder_.path("vms"), {"web-1", 2, 1 << 20}), IsOk());
-    hypervisor_.DelegateTo(sim_);
-    options_.repositories = {{1, "/not/touched/here"}};
-    options_.overlay_reserve_bytes = 1 << 20;
-    options_.merge_deadline = absl::Seconds(1);
-    Restart();
-  }
-
-  // As after a crash: what is in memory is gone.
-  void Restart() {
-    tasks_ = nullptr;
-    events_ = nullptr;
-    journal_ = nullptr;
-    auto opened = Journal::Open(folder_.path("state"), RealClock());
-    ASSERT_THAT(opened, IsOk());
-    journal_ = *std::move(opened);
-    env_ = std::make_unique<Environment>(
-        Environment{hypervisor_, worker_, *journal_, RealClock(), options_,
-                    [this](const std::string&) { return absl::StatusOr<int64_t>(free_.load()); }});
-    events_ = std::make_unique<EventLog>(*journal_, RealClock());
-    tasks_ = std::make_unique<TaskManager>(*env_, *events_, [] {});
-  }
-
-  TaskRecord NewRecord(TaskKind kind = TaskKind::kBackup) {
-    TaskRecord record;
-    record.task = {NewUuid7(RealClock().Now()), ++epoch_};
-    record.kind = kind;
-    record.backup_id = backup_id_;
-    record.vm_uuid = SimVmUuid("web-1");
-    record.slot = 1;
-    record.repository_id = kFakeRepository;
-    record.backup.set_backup_id(record.backup_id);
-    record.backup.set_vm_uuid(record.vm_uuid);
-    record.backup.set_repository(1);
-    record.backup.set_repository_id(record.repository_id);
-    record.accept_time = RealClock().Now();
-    return record;
-  }
-  TaskRecord Started(TaskKind kind = TaskKind::kBackup) {
-    TaskRecord record = NewRecord(kind);
-    EXPECT_THAT(tasks_->Start(record), IsOkAndHolds(false));
-    return record;
-  }
-  v1::TaskEnded End(const TaskRecord& record) {
-    v1::TaskEnded ended;
-    EXPECT_TRUE(Eventually([&] {
-      const auto events = journal_->EventsAfter(0, 1000);
-      if (!events.ok()) return false;
-      for (const v1::Event& event : *events) {
-        if (event.has_ended() && event.task().task_id() == record.task.id) ended = event.ended();
-      }
-      return ended.outcome() != v1::TaskEnded::OUTCOME_UNSPECIFIED;
-    }));
-    return ended;
-  }
-  static bool Eventually(const std::function<bool()>& holds) {
-    for (int i = 0; i < 2000 && !holds(); ++i) RealClock().WaitFor(absl::Milliseconds(10), {});
-    return holds();
-  }
-  std::vector<OverlayDisk> Overlays() { return sim_.ListVms()->front().overlays; }
-  int OverlayFiles() {
-    int count = 0;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_.path("vms"))) {
-      count += entry.path().string().find(".vmkeep-") != std::string::npos ? 1 : 0;
-    }
-    return count;
-  }
-  void RemoveOverlayFiles() {
-    std::vector<std::filesystem::path> files;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_.path("vms"))) {
-      if (entry.path().string().find(".vmkeep-") != std::string::npos) files.push_back(entry);
-    }
-    for (const auto& file : files) std::filesystem::remove(file);
-  }
-  // Makes every write of a step to the journal fail, or heals it; through a connection of its own.
-  void BreakJournal(bool broken) {
-    SQLite::Database db(folder_.path("state/journal.db"), SQLite::OPEN_READWRITE);
-    db.setBusyTimeout(5000);
-    db.exec(broken ? "CREATE TRIGGER broken BEFORE INSERT ON step BEGIN SELECT RAISE(FAIL, "
-                     "'the disk is ill'); END"
-                   : "DROP TRIGGER broken");
-  }
-
-  const std::string backup_id_ = NewUuid7(RealClock().Now());
-  int64_t epoch_ = 0;
-  vmkeep::test::TempDir folder_;
-  SimHypervisor sim_;
-  NiceMock<test::BreakableHypervisor> hypervisor_;
-  test::FakeWorker worker_;
-  std::atomic<int64_t> free_ = int64_t{1} << 40;
-  TaskOptions options_;
-  static constexpr char kFakeRepository[] = "0190a5b0-0000-4000-8000-00000000000e";
-  std::unique_ptr<Journal> journal_;
-  std::unique_ptr<Environment> env_;
-  std::unique_ptr<EventLog> events_;
-  std::unique_ptr<TaskManager> tasks_;
-};
 
 TEST_F(TaskManagerTest, BackupAsksTheWorkerForEachJobOnce) {
   EXPECT_EQ(End(Started()).outcome(), v1::TaskEnded::DONE);
@@ -244,12 +130,16 @@ TEST_F(TaskManagerTest, PublishThatFailsLeavesNothingBehindPublishedOrNot) {
   worker_.on_publish = [] {
     return MakeError(absl::StatusCode::kResourceExhausted, "REPOSITORY_FULL", "full");
   };
-  const v1::TaskEnded ended = End(Started());
-  EXPECT_EQ(ended.failure().phase(), "PUBLISHING");
-  const std::vector<std::string> jobs = worker_.jobs();
-  ASSERT_GE(jobs.size(), 2u);
-  EXPECT_EQ(jobs[jobs.size() - 2], "discard");
-  EXPECT_EQ(jobs.back(), "scrub");
+  worker::v1::Discard asked;  // of both: what it finds is the worker's affair
+  worker_.on_request = [&asked](const worker::v1::Request& request) {
+    if (request.has_discard()) asked = request.discard();
+  };
+  const TaskRecord record = Started();
+  EXPECT_EQ(End(record).failure().phase(), "PUBLISHING");
+  EXPECT_EQ(worker_.jobs().back(), "discard");
+  EXPECT_EQ(asked.incoming(), record.task.ToString());
+  EXPECT_EQ(asked.backup_id(), record.backup_id);
+  EXPECT_EQ(asked.vm_uuid(), record.vm_uuid);
 }
 
 TEST_F(TaskManagerTest, MergeDoesNotWaitForTheJournal) {
@@ -304,6 +194,44 @@ TEST_F(TaskManagerTest, MergeThatCannotBeDoneIsToldAndTheKeeperDoesItLater) {
   EXPECT_THAT(journal_->Stranded(), IsOkAndHolds(IsEmpty()));
 }
 
+// On the simulated hypervisor, whose guest is slowed down by what is set for it.
+TEST_F(TaskManagerTest, GuestThatOutrunsItsMergeIsLimitedUntilItIsHome) {
+  options_.merge_ladder.window = absl::Milliseconds(40);
+  Restart();
+  ASSERT_THAT(sim_.SetOutruns(SimVmUuid("web-1"), "vda", 2), IsOk());
+  EXPECT_EQ(End(Started()).outcome(), v1::TaskEnded::DONE);
+  EXPECT_THAT(sim_.HelpOf(SimVmUuid("web-1"), "vda"), IsOkAndHolds(MergeHelp{}));
+  EXPECT_THAT(env_->alerts->All(), IsEmpty());
+}
+
+TEST_F(TaskManagerTest, GuestThatNothingHelpsAgainstIsAnAlertUntilTheKeeperBringsItHome) {
+  options_.merge_ladder = {.window = absl::Milliseconds(40), .suspend_for = absl::Milliseconds(40)};
+  Restart();
+  ASSERT_THAT(sim_.SetOutruns(SimVmUuid("web-1"), "vda", 4), IsOk());
+  const v1::TaskEnded ended = End(Started());
+  EXPECT_EQ(ended.failure().reason(), "MERGE_DEADLINE");
+  EXPECT_TRUE(ended.vm_on_overlay());
+  EXPECT_THAT(sim_.HelpOf(SimVmUuid("web-1"), "vda"), IsOkAndHolds(MergeHelp{}));
+  ASSERT_THAT(env_->alerts->All(), SizeIs(1));
+  EXPECT_EQ(env_->alerts->All()[0].reason, "MERGE_DEADLINE");
+
+  ASSERT_THAT(sim_.SetOutruns(SimVmUuid("web-1"), "vda", 0), IsOk());
+  OverlayKeeper(*env_, *tasks_, [] {}).Look({});
+  EXPECT_THAT(Overlays(), IsEmpty());
+  EXPECT_THAT(env_->alerts->All(), IsEmpty());
+}
+
+// The executor dies with the guest limited: what it did is found on the VM, and taken back.
+TEST_F(TaskManagerTest, LimitOfAnExecutorThatDiedIsTakenBack) {
+  hypervisor_.pivot_fails = true;
+  EXPECT_EQ(End(Started()).failure().reason(), "MERGE_DEADLINE");
+  ASSERT_THAT(sim_.HelpMerge(Overlays()[0], {.write_bytes_per_second = 5}), IsOk());
+  Restart();
+  hypervisor_.pivot_fails = false;
+  OverlayKeeper(*env_, *tasks_, [] {}).Look({});
+  EXPECT_THAT(sim_.HelpOf(SimVmUuid("web-1"), "vda"), IsOkAndHolds(MergeHelp{}));
+}
+
 // In the step of the task, and in a look of the keeper when the merge was left to it.
 TEST_F(TaskManagerTest, OverlaysStayAfterAFlushThatFailedUntilSomebodyRemovesThem) {
   for (const bool in_keeper : {false, true}) {
@@ -312,7 +240,7 @@ TEST_F(TaskManagerTest, OverlaysStayAfterAFlushThatFailedUntilSomebodyRemovesThe
     EXPECT_CALL(hypervisor_, Restore)
         .WillOnce(testing::Return(error::BaseNotFlushed("/vm/vda.raw", "Input/output error")));
     const v1::TaskEnded ended = End(Started());
-    EXPECT_TRUE(ended.vm_on_overlay());
+    EXPECT_EQ(ended.vm_on_overlay(), in_keeper) << "after the loss it is on its base";
     EXPECT_EQ(ended.failure().reason(), in_keeper ? "MERGE_DEADLINE" : "BASE_NOT_FLUSHED");
     hypervisor_.pivot_fails = false;
 
@@ -365,10 +293,7 @@ TEST_F(TaskManagerTest, OneTaskPerVm) {
 }
 
 TEST_F(TaskManagerTest, DrainMergesRecordsAndRefuses) {
-  worker_.on_copy = [](const std::stop_token& stop) {
-    Eventually([&] { return stop.stop_requested(); });
-    return MakeError(absl::StatusCode::kCancelled, "CANCELLED", "cancelled");
-  };
+  worker_.on_copy = Hang;
   const TaskRecord record = Started();
   ASSERT_TRUE(Eventually([this] { return worker_.jobs().size() >= 2; }));
   tasks_->Drain(absl::Seconds(20));
@@ -379,10 +304,7 @@ TEST_F(TaskManagerTest, DrainMergesRecordsAndRefuses) {
 
 TEST_F(TaskManagerTest, RecoveryWaitsForAHypervisorThatIsNotThereYet) {
   options_.merge_deadline = absl::Minutes(5);
-  worker_.on_copy = [](const std::stop_token& stop) {
-    Eventually([&] { return stop.stop_requested(); });
-    return MakeError(absl::StatusCode::kCancelled, "CANCELLED", "cancelled");
-  };
+  worker_.on_copy = Hang;
   const TaskRecord record = Started();
   ASSERT_TRUE(Eventually([this] { return worker_.jobs().size() >= 2; }));
   hypervisor_.unreachable = true;
@@ -390,12 +312,13 @@ TEST_F(TaskManagerTest, RecoveryWaitsForAHypervisorThatIsNotThereYet) {
   EXPECT_THAT(journal_->Unfinished(), IsOkAndHolds(SizeIs(1)));
   EXPECT_THAT(Overlays(), SizeIs(2));
 
+  worker_.on_copy = nullptr;
   ASSERT_THAT(tasks_->Recover(), IsOk());
   RealClock().WaitFor(absl::Milliseconds(300), {});
   EXPECT_THAT(journal_->Unfinished(), IsOkAndHolds(SizeIs(1))) << "still trying";
   hypervisor_.unreachable = false;
   const v1::TaskEnded ended = End(record);
-  EXPECT_EQ(ended.failure().reason(), "EXECUTOR_RESTARTED");
+  EXPECT_EQ(ended.outcome(), v1::TaskEnded::DONE) << "the copy needs no hypervisor";
   EXPECT_FALSE(ended.vm_on_overlay());
   EXPECT_EQ(OverlayFiles(), 0);
 }

@@ -25,7 +25,7 @@ class LoopTest : public ::testing::Test {
   }
 
   test::FakeClock clock_;
-  std::shared_ptr<Loop> loop_ = std::make_shared<Loop>(clock_);
+  std::shared_ptr<ThreadLoop> loop_ = std::make_shared<ThreadLoop>(clock_);
   std::vector<int> ran_;  // on the loop; read when settled
 };
 

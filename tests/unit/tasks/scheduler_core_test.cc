@@ -181,6 +181,73 @@ TEST_F(SchedulerCoreTest, AnIllRepositoryIsAskedAgainAfterADelayAndThenUsed) {
   EXPECT_THAT(shown_["b"], IsEmpty());
 }
 
+// What the host reports of a try in the record's repository.
+BackupRecord AfterFault(const BackupRecord& building, bool snapshot_taken, bool retryable) {
+  ExecutorEvent event{.sequence = 1,
+                      .time = {},
+                      .task = {building.task_id, building.epoch},
+                      .backup_id = building.id,
+                      .body = {}};
+  TaskEnded ended;
+  ended.failure.emplace().reason = "COPY_STALLED";
+  ended.failure->phase = snapshot_taken ? "COPYING" : "PREFLIGHT";
+  ended.failure->retryable = retryable;
+  ended.files_may_remain = ended.snapshot_taken = snapshot_taken;
+  event.body = ended;
+  return *ApplyEvent(building, event);
+}
+
+TEST_F(SchedulerCoreTest, ABackupThatMovedGoesToTheOtherRepositoryAndSaysWhy) {
+  Happen(ev::HostOnline{"h1", {}});
+  const BackupRecord asked = Request("b1", "vm1", "h1", /*repository=*/0);
+  Happen(ev::RecordChanged{asked});
+  const BackupRecord first = RunIt(asked);
+  EXPECT_EQ(first.repository_id, "repo-1");
+  const BackupRecord moved = Changed(AfterFault(first, true, true));
+  Happen(ev::RecordChanged{moved});
+  now_ += absl::Minutes(1);
+  Happen(ev::Tick{});
+  const BackupRecord second = RunIt(moved);
+  EXPECT_EQ(second.repository_id, "repo-2");
+  EXPECT_THAT(second.placement_reason,
+              ::testing::HasSubstr("moved away from repository 1 (primary), which failed in "
+                                   "COPYING: COPY_STALLED"));
+  // That one too: there is nowhere else, and it does not go back.
+  const BackupRecord third = Changed(AfterFault(second, true, true));
+  Happen(ev::RecordChanged{third});
+  now_ += absl::Minutes(10);
+  Happen(ev::Tick{});
+  EXPECT_THAT(Begun(), ::testing::IsEmpty());
+  const auto rejects = Asked<cmd::RejectTask>();
+  ASSERT_THAT(rejects, ::testing::SizeIs(1));
+  const BackupRecord ended = *RejectTask(third, rejects[0].epoch, rejects[0].failure);
+  EXPECT_EQ(ended.state, BackupState::kUnresourced);
+  EXPECT_EQ(ended.failure->reason, "COPY_STALLED");
+}
+
+TEST_F(SchedulerCoreTest, AnotherAttemptAvoidsTheSickRepositoryUnlessItIsTheOnlyOne) {
+  Happen(ev::HostOnline{"h1", {}});
+  const BackupRecord asked = Request("b1", "vm1", "h1", /*repository=*/0);
+  Happen(ev::RecordChanged{asked});
+  const BackupRecord again = Changed(AfterFault(RunIt(asked), false, true));
+  EXPECT_TRUE(again.left_repositories.empty());
+  Happen(ev::RecordChanged{again});
+  now_ += absl::Minutes(1);
+  Happen(ev::Tick{});
+  ASSERT_THAT(Asked<cmd::BeginTask>(), ::testing::SizeIs(1));
+  EXPECT_EQ(Asked<cmd::BeginTask>()[0].dispatch.repository_id, "repo-2");
+
+  const BackupRecord alone = Request("b2", "vm2", "h2", /*repository=*/0);
+  Happen({ev::HostOnline{"h2", {}}, ev::InventoryChanged{{Repository("h2", 1)}},
+          ev::RecordChanged{alone}});
+  const BackupRecord alone_again = Changed(AfterFault(RunIt(alone), false, true));
+  Happen(ev::RecordChanged{alone_again});
+  now_ += absl::Minutes(1);
+  Happen(ev::Tick{});
+  ASSERT_THAT(Asked<cmd::BeginTask>(), ::testing::SizeIs(1));
+  EXPECT_EQ(Asked<cmd::BeginTask>()[0].dispatch.repository_id, "repo-1");
+}
+
 TEST_F(SchedulerCoreTest, AScrubWaitsForTheRepositoryWhereItsFilesAre) {
   BackupRecord scrub = ToScrub("s", "vm1");
   scrub.repository_id = "repo-9";

@@ -198,6 +198,19 @@ TEST_F(CancelTest, ATaskThatWasNeverAcceptedIsRejected) {
   EXPECT_EQ(Asked<cmd::RejectTask>()[0].epoch, 1);
 }
 
+// The store failed just then: nothing else would ever end the scrub.
+TEST_F(CancelTest, AnAnswerThatWasNotKeptIsAskedForAgain) {
+  ScrubWhileBuilding();
+  ASSERT_THAT(Asked<cmd::CancelTask>(), SizeIs(1));
+  Happen(ev::CancelAnswered{"b", Asked<cmd::CancelTask>()[0].call, absl::OkStatus(), true});
+  ASSERT_THAT(Asked<cmd::RejectTask>(), SizeIs(1));
+  Happen(ev::Written{"b", absl::UnavailableError("the disk is full")});
+  EXPECT_THAT(Asked<cmd::CancelTask>(), IsEmpty()) << "not at once";
+  now_ += absl::Minutes(1);
+  Happen(ev::Tick{});
+  EXPECT_THAT(Asked<cmd::CancelTask>(), SizeIs(1));
+}
+
 TEST_F(CancelTest, AnUnreachableHostIsToldWhenItIsBack) {
   ScrubWhileBuilding();
   Happen(ev::HostOffline{"h1", "gone"});

@@ -43,7 +43,9 @@ const std::map<std::string, std::string>& NeverAFailure() {
       {"HOST_NOT_FOUND", "refuses a call"},
       {"HOST_UNREACHABLE", "is a condition: the backup waits"},
       {"ILLEGAL_TRANSITION", "refuses a call"},
+      {"INJECTED_FAULT", "is of builds for tests alone"},
       {"INSECURE_LISTENER", "keeps a daemon from starting"},
+      {"MERGE_OUTRUN", "is an alert of a VM: the merge is tried on"},
       {"NAME_TAKEN", "refuses a call"},
       {"NO_IDENTITY", "refuses a call"},
       {"REQUEST_ID_REUSED", "refuses a call"},
@@ -55,6 +57,7 @@ const std::map<std::string, std::string>& NeverAFailure() {
       {"STORE_CLOSED", "refuses a call"},
       {"STORE_LOCKED", "keeps a daemon from starting"},
       {"UNFINISHED_BACKUP", "refuses a call"},
+      {"UNKNOWN_OVERLAY", "is an alert of a VM that no task works on"},
       {"VM_ID_IS_A_NAME", "refuses a call"},
       {"VM_REGISTERED", "refuses a call"},
   };

@@ -96,6 +96,11 @@ TEST(CheckupTest, Repositories) {
   EXPECT_EQ(well.level, Level::kOk);
   EXPECT_EQ(well.subject, "repository 2 of host kvm-1 (/mnt/backup-s)");
   EXPECT_THAT(well.message, HasSubstr("probed 30 s ago"));
+  const Check with_one_hanging =
+      check(absl::StrCat("health: HEALTHY free_bytes: 500 message: '1 process hangs'", probed));
+  EXPECT_EQ(with_one_hanging.level, Level::kWarn);
+  EXPECT_THAT(with_one_hanging.message, HasSubstr("1 process hangs"));
+  EXPECT_THAT(with_one_hanging.remedy, HasSubstr("umount"));
   // What was promised is not free.
   EXPECT_EQ(
       check(absl::StrCat("health: HEALTHY free_bytes: 500 reserved_bytes: 450", probed)).level,
@@ -129,6 +134,18 @@ TEST(CheckupTest, Vms) {
   ASSERT_TRUE(stuck.has_value());
   EXPECT_EQ(stuck->level, Level::kFail);
   EXPECT_EQ(stuck->remedy, "do it");
+  const auto alert = CheckVm(
+      Parse<v1::Vm>("id: 'a' overlay { needs_attention: true files: '/d/a.vmkeep-1.qcow2' remedy: "
+                    "'make room' reason: 'MERGE_FAILED' message: 'no space left' }"),
+      kNow);
+  ASSERT_TRUE(alert.has_value());
+  EXPECT_THAT(alert->message, HasSubstr("runs on an overlay"));
+  EXPECT_THAT(alert->message, HasSubstr("(/d/a.vmkeep-1.qcow2); MERGE_FAILED: no space left"));
+  const auto kept = CheckVm(
+      Parse<v1::Vm>("id: 'a' overlay { needs_attention: true files_only: true remedy: 'look' }"),
+      kNow);
+  ASSERT_TRUE(kept.has_value());
+  EXPECT_THAT(kept->message, Not(HasSubstr("runs on an overlay")));
   const auto twice = CheckVm(Parse<v1::Vm>("id: 'a' candidate_host_ids: ['kvm-1', 'kvm-2']"), kNow);
   ASSERT_TRUE(twice.has_value());
   EXPECT_THAT(twice->message, HasSubstr("kvm-1, kvm-2"));

@@ -108,6 +108,7 @@ TEST_F(ProcessTest, AVmOnAnOverlaySaysAllThatIsKnown) {
               AllOf(HasSubstr("overlay since:  2025-11-24T16:00:00Z\n"),
                     HasSubstr("overlay size:   3.00 MiB\n"), HasSubstr("overlay backup: b7\n"),
                     HasSubstr("overlay files:  /var/a.vmkeep, /var/b.vmkeep\n"),
+                    HasSubstr("in the way:     MERGE_FAILED: no space left\n"),
                     HasSubstr("what to do:     NEEDS ATTENTION: merge it by hand\n")));
 }
 
@@ -116,10 +117,10 @@ TEST_F(ProcessTest, OnlyVmsOnAnOverlay) {
   const ChildResult result = Run({"vm", "list", "--overlay", "--host", "kvm-1"});
   EXPECT_EQ(
       result.out,
-      "NAME  ID     HOST   SINCE                     SIZE  BACKUP  WHAT TO DO                 "
-      "        FILES\n"
-      "web   web-1  kvm-1  2025-11-24T16:00:00Z  3.00 MiB  b7      NEEDS ATTENTION: merge it "
-      "by hand  /var/a.vmkeep, /var/b.vmkeep\n");
+      "NAME  ID     HOST   SINCE                     SIZE  BACKUP  WHY                          "
+      "WHAT TO DO                         FILES\n"
+      "web   web-1  kvm-1  2025-11-24T16:00:00Z  3.00 MiB  b7      MERGE_FAILED: no space left  "
+      "NEEDS ATTENTION: merge it by hand  /var/a.vmkeep, /var/b.vmkeep\n");
   ASSERT_THAT(controller_.vm_lists(), SizeIs(1));
   EXPECT_TRUE(controller_.vm_lists()[0].on_overlay());
   EXPECT_THAT(controller_.vm_lists()[0].host_ids(), ElementsAre("kvm-1"));

@@ -51,6 +51,8 @@ v1::Vm VmOnOverlay() {
   vm.mutable_overlay()->mutable_since()->set_seconds(1'764'000'000);
   vm.mutable_overlay()->set_needs_attention(true);
   vm.mutable_overlay()->set_remedy("merge it by hand");
+  vm.mutable_overlay()->set_reason("MERGE_FAILED");
+  vm.mutable_overlay()->set_message("no space left");
   vm.mutable_overlay()->set_backup_id("b7");
   vm.mutable_overlay()->add_files("/var/a.vmkeep");
   vm.mutable_overlay()->add_files("/var/b.vmkeep");

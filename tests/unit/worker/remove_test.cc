@@ -32,6 +32,8 @@ class RemoveTest : public WorkerTest {
     v1::Request request;
     *request.mutable_discard()->mutable_repository() = Repository();
     request.mutable_discard()->set_incoming(incoming);
+    request.mutable_discard()->set_vm_uuid(kVm);
+    request.mutable_discard()->set_backup_id(kBackup);
     return request;
   }
   std::string Left() const { return root_.path("vmkeep/.scrub/") + kVm + "." + kBackup; }
@@ -123,16 +125,36 @@ TEST_F(RemoveTest, ACancelledScrubRemovesNothing) {
 
 TEST_F(RemoveTest, DiscardRemovesThatIncomingFolderOnly) {
   ASSERT_THAT(MakeBackup(), IsOk());
-  ASSERT_THAT(Run(CopyRequest(MakeSource("image"))), IsOk());
-  const std::string other = root_.path("vmkeep/.incoming/") + kTask + ".2";
-  create_directories(other);
+  const std::string second = std::string(kTask) + ".2";
+  const std::string third = root_.path("vmkeep/.incoming/") + kTask + ".3";
+  create_directories(root_.path("vmkeep/.incoming/") + second);
+  create_directories(third);
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const v1::Result result, Run(DiscardRequest(second)));
+  EXPECT_TRUE(result.remove().existed());
+  EXPECT_FALSE(exists(root_.path("vmkeep/.incoming/") + second));
+  EXPECT_TRUE(exists(third));
+  EXPECT_TRUE(exists(Published("manifest.json"))) << "another try's";
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const v1::Result again, Run(DiscardRequest(second)));
+  EXPECT_FALSE(again.remove().existed());
+}
+
+// It was published, and told as failed: the answer of the rename was lost, or nobody was there to
+// hear it.
+TEST_F(RemoveTest, DiscardTakesBackWhatThatVeryTryPublished) {
+  ASSERT_THAT(MakeBackup(), IsOk());
   VMKEEP_ASSERT_OK_AND_ASSIGN(const v1::Result result, Run(DiscardRequest()));
   EXPECT_TRUE(result.remove().existed());
-  EXPECT_FALSE(exists(Incoming()));
-  EXPECT_TRUE(exists(other));
+  EXPECT_FALSE(exists(Published()));
+  EXPECT_THAT(Tree(root_.path("vmkeep/.scrub")), IsEmpty());
+}
+
+TEST_F(RemoveTest, DiscardLeavesWhatItCannotTell) {
+  ASSERT_THAT(MakeBackup(), IsOk());
+  std::filesystem::permissions(Published(), std::filesystem::perms::owner_all);
+  std::filesystem::remove(Published("manifest.json"));
+  ASSERT_TRUE(test::WriteFile(Published("manifest.json"), "no manifest"));
+  ASSERT_THAT(Run(DiscardRequest()), IsOk());
   EXPECT_TRUE(exists(Published("manifest.json")));
-  VMKEEP_ASSERT_OK_AND_ASSIGN(const v1::Result again, Run(DiscardRequest()));
-  EXPECT_FALSE(again.remove().existed());
 }
 
 TEST_F(RemoveTest, DiscardTakesATaskAndAnEpochOnly) {

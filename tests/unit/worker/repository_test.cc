@@ -40,6 +40,8 @@ class RepositoryTest : public WorkerTest {
     std::vector<v1::Request> jobs(4);
     *jobs[0].mutable_probe()->mutable_repository() = repository;
     jobs[1].mutable_discard()->set_incoming(kIncoming);
+    jobs[1].mutable_discard()->set_vm_uuid(kVm);
+    jobs[1].mutable_discard()->set_backup_id(kBackup);
     *jobs[1].mutable_discard()->mutable_repository() = repository;
     jobs[2].mutable_scrub()->set_vm_uuid(kVm);
     jobs[2].mutable_scrub()->set_backup_id(kBackup);

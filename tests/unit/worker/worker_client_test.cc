@@ -252,6 +252,8 @@ TEST_F(HungRepositoryTest, AWorkerThatCannotDieIsAbandoned) {
   Request discard;
   *discard.mutable_discard()->mutable_repository() = Repository();
   discard.mutable_discard()->set_incoming(worker::kIncoming);
+  discard.mutable_discard()->set_vm_uuid(worker::kVm);
+  discard.mutable_discard()->set_backup_id(worker::kBackup);
   EXPECT_THAT(worker_.Run(discard, kSoon, kForever, {}, {}), IsOk());
 }
 

@@ -33,6 +33,7 @@ namespace vmkeep::controller::test {
 namespace {
 
 using ::testing::Contains;
+using ::testing::HasSubstr;
 using ::testing::IsSupersetOf;
 
 constexpr int kSteps = 150;
@@ -67,6 +68,7 @@ class Walk {
   // What was met on the way.
   std::set<std::string> reasons() const { return reasons_; }
   std::set<std::pair<BackupState, BackupState>> ways() const { return ways_; }
+  int moves() const { return moves_; }
 
  private:
   int Pick(int n) { return std::uniform_int_distribution<int>(0, n - 1)(random_); }
@@ -116,7 +118,7 @@ class Walk {
     CreateInput input;
     input.vm = Chance(50) ? Uuid(vm) : Chance(80) ? absl::StrCat("vm-", vm) : "shop-1";
     input.name = std::array{"nightly", "weekly", "day {date}", "at {time}"}[Pick(4)];
-    input.repository = Pick(3);
+    input.repository = Chance(40) ? 0 : Pick(3);  // one that is not named may move
     if (Chance(20)) input.request_id = absl::StrCat("r-", Pick(3));
     input.request_digest = absl::StrCat(input.vm, "/", input.name, "/", input.repository);
     input.validate_only = Chance(10);
@@ -206,6 +208,8 @@ class Walk {
       end.files_may_remain = end.outcome == Outcome::kFailed && Chance(45);
       end.vm_on_overlay = !task.scrub && end.outcome == Outcome::kFailed && Chance(15) &&
                           sqlite_.host(id).vms.contains(task.vm_uuid);
+      end.repository_fault = !task.scrub && end.outcome == Outcome::kFailed && Chance(60);
+      end.publishing = end.snapshot_taken && Chance(40);
     }
     for (WalkWorld* world : worlds_) world->Finish(id, number, end);
     Heard(id);
@@ -297,11 +301,22 @@ class Walk {
       if (record.task_open) ++open[record.host_id];
       if (NeedOf(record) != Need::kNothing) ++owed;
       CheckSettled(record);
+      CheckMove(record);
     }
     for (const auto& [vm, count] : unfinished) EXPECT_LE(count, 1) << vm;
     for (const HostId id : kHosts) EXPECT_EQ(sqlite_.core().RunningOnHost(id), open[id]) << id;
     EXPECT_EQ(sqlite_.core().open_records(), owed);
     CheckPaths();
+  }
+  // Never back to a repository that it left, and the record says why it is where it is.
+  void CheckMove(const BackupRecord& record) {
+    EXPECT_LE(record.left_repositories.size(), 2u);
+    if (record.placement_reason.empty()) return;  // it has no place now
+    for (const LeftRepository& left : record.left_repositories) {
+      EXPECT_NE(record.repository_id, left.id);
+      EXPECT_THAT(record.placement_reason, HasSubstr(left.why));
+      ++moves_;
+    }
   }
   void CheckSettled(const BackupRecord& record) {
     if (!IsSettled(record.state)) return;
@@ -376,6 +391,7 @@ class Walk {
   int step_ = 0;
   std::set<std::string> reasons_;
   std::set<std::pair<BackupState, BackupState>> ways_;
+  int moves_ = 0;
 };
 
 // The seed is in the message of a failure; `kSeeds` of them take about ten seconds.
@@ -384,6 +400,7 @@ constexpr uint64_t kSeeds = 20;
 TEST(ApiWalkTest, BothStoresAnswerAsTheRulesSay) {
   std::set<std::string> reasons;
   std::set<std::pair<BackupState, BackupState>> ways;
+  int moves = 0;
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
     SCOPED_TRACE(absl::StrCat("seed ", seed));
     Walk walk(seed);
@@ -391,8 +408,10 @@ TEST(ApiWalkTest, BothStoresAnswerAsTheRulesSay) {
     if (HasFailure()) return;
     reasons.merge(walk.reasons());
     ways.merge(walk.ways());
+    moves += walk.moves();
   }
   // Else it compares too little with too little.
+  EXPECT_GT(moves, 5);
   EXPECT_THAT(
       reasons,
       IsSupersetOf({"", "BACKUP_NOT_FOUND", "ETAG_MISMATCH", "ILLEGAL_TRANSITION", "BACKUP_CLOSED",

@@ -71,13 +71,16 @@ void WalkHost::Finish(const BackupId& backup, const WalkEnd& end) {
     ended.backup.emplace().stored_bytes = 10;
   } else if (end.outcome == Outcome::kFailed) {
     Failure& failure = ended.failure.emplace();
-    failure.reason = "TEST";
+    failure.reason = end.repository_fault ? "REPOSITORY_IO_ERROR" : "TEST";
+    failure.phase = end.publishing ? "PUBLISHING" : "COPYING";
     failure.retryable = end.retryable;
     ended.files_may_remain = end.files_may_remain;
     if (!task.scrub) {
       ended.snapshot_taken = end.snapshot_taken;
       ended.vm_on_overlay = end.vm_on_overlay;
-      if (end.files_may_remain) disks_.leftovers[folder].insert(id_);
+      const bool only_incoming = end.repository_fault && !end.publishing;
+      if (end.files_may_remain)
+        (only_incoming ? disks_.incoming : disks_.leftovers)[folder].insert(id_);
     }
   }
   const auto vm = vms.find(task.vm_uuid);

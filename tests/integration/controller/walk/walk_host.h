@@ -23,6 +23,9 @@ namespace vmkeep::controller::test {
 struct WalkDisks {
   std::set<std::pair<std::string, BackupId>> published;
   std::map<std::pair<std::string, BackupId>, std::set<HostId>> leftovers;
+  // Leftovers of tries that never came to the publish, where the repository was at fault: the host
+  // removes them by itself when it is well. No record needs to know of them.
+  std::map<std::pair<std::string, BackupId>, std::set<HostId>> incoming;
 };
 
 // How a task ends.
@@ -32,6 +35,8 @@ struct WalkEnd {
   bool snapshot_taken = false;
   bool files_may_remain = false;
   bool vm_on_overlay = false;
+  bool repository_fault = false;  // of a backup
+  bool publishing = false;        // it failed there
 };
 
 // One host and its executor, which goes on whether the controller hears it or not: accepts tasks

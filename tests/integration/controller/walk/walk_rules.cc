@@ -129,6 +129,14 @@ std::string WalkRules::RegisterVm(const std::string& id, const std::string& uuid
   return "";
 }
 
+// To the other one of two, once: nobody asked for this one, its fault it was, the VM is as before,
+// and no file of the backup can be among the published ones there.
+bool WalkRules::Moves(const BackupRecord& before, const WalkEnd& end) {
+  const bool published = before.files_may_exist || (end.publishing && end.files_may_remain);
+  return end.outcome == Outcome::kFailed && end.repository_fault && !end.vm_on_overlay &&
+         before.requested_repository == 0 && !published && before.left_repositories.empty();
+}
+
 std::set<BackupState> WalkRules::AfterEnd(const BackupRecord& before, const WalkEnd& end) {
   const bool done = end.outcome == Outcome::kDone;
   if (before.task_is_scrub) return done ? std::set{kClosed} : std::set{kScrub, kScrubbing};
@@ -139,7 +147,7 @@ std::set<BackupState> WalkRules::AfterEnd(const BackupRecord& before, const Walk
   if (done) return {kRunning};
   const bool again = end.retryable && !end.snapshot_taken && !end.vm_on_overlay;
   if (again && before.attempts < 3) return {kRequested, kBuilding};
-  return {kUnresourced};
+  return Moves(before, end) ? std::set{kRequested, kBuilding} : std::set{kUnresourced};
 }
 
 bool WalkRules::MayGo(BackupState from, BackupState to) {

@@ -37,6 +37,8 @@ struct WalkRules {
 
   // Where a backup may be after its task ended so and its host was heard.
   static std::set<BackupState> AfterEnd(const BackupRecord& before, const WalkEnd& end);
+  // Whether it goes on in the other repository.
+  static bool Moves(const BackupRecord& before, const WalkEnd& end);
   static bool MayGo(BackupState from, BackupState to);
 
  private:

@@ -1,0 +1,33 @@
+#include "controller/domain/repository_fault.h"
+
+#include <algorithm>
+#include <array>
+
+namespace vmkeep::controller {
+namespace {
+
+constexpr std::array<absl::string_view, 15> kFaults = {
+    "COPY_STALLED",  // nothing moved, or no answer came
+    "WORKER_DEADLINE",
+    "REPOSITORY_STUCK",
+    "COPY_IN_USE",      // a worker that should have ended hangs there
+    "REPOSITORY_FULL",  // at write, fsync or close
+    "REPOSITORY_IO_ERROR",
+    "REPOSITORY_NOT_WRITABLE",
+    "REPOSITORY_NOT_MOUNTED",  // it is not there, or another one is
+    "REPOSITORY_NOT_CONFIGURED",
+    "REPOSITORY_MARKER_ABSENT",
+    "REPOSITORY_MARKER_INVALID",
+    "REPOSITORY_MISMATCH",
+    "REPOSITORY_TAMPERED",
+    "INCOMING_ABSENT",  // it lost what was flushed there
+    "INCOMING_INCOMPLETE",
+};
+
+}  // namespace
+
+bool IsRepositoryFault(absl::string_view reason) {
+  return std::find(kFaults.begin(), kFaults.end(), reason) != kFaults.end();
+}
+
+}  // namespace vmkeep::controller
