@@ -1,14 +1,20 @@
 #include "executor/task/worker_job.h"
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/process/process.h"
 #include "common/status_macros.h"
 #include "executor/task/errors.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace vmkeep::executor {
 namespace {
+
+// Of all that were killed. One that is there still hangs in the kernel, and says of its repository
+// that it is ill.
+constexpr absl::Duration kKilledEndsWithin = absl::Seconds(1);
 
 void NoteStart(Journal& journal, const WorkerProcess& worker) {
   // The row only helps to clean up sooner: the job does not wait for a journal that is ill.
@@ -95,6 +101,12 @@ void EndLeftoverWorkers(Journal& journal) {
       log::Warning("leftover_worker_killed",
                    {{"pid", worker.pid}, {"repository", worker.repository_id}});
     }
+  }
+  const absl::Duration until = RealClock().Monotonic() + kKilledEndsWithin;
+  for (const WorkerProcess& worker : *workers) {
+    const absl::Duration left = until - RealClock().Monotonic();
+    (void)process::KillAndWait({worker.pid, worker.start_time},
+                               std::max(left, absl::ZeroDuration()));
     NoteEnd(journal, worker);
   }
 }

@@ -41,8 +41,8 @@ absl::Status DiscardTry(const Environment& env, const TaskRecord& record,
 absl::Status ScrubPublished(const Environment& env, const TaskRecord& record,
                             const std::stop_token& stop);
 
-// Ends the workers that a crash of ours left running. They lost their stdin and end by themselves,
-// unless they hang.
+// Ends the workers that a crash of ours left running, and waits a moment for their end. They lost
+// their stdin and end by themselves, unless they hang.
 void EndLeftoverWorkers(Journal& journal);
 // Takes those that ended since they were abandoned out of the journal.
 void ForgetEndedWorkers(Journal& journal);

@@ -1,9 +1,11 @@
 #include "executor/task/task_manager.h"
 
 #include "common/error.h"
+#include "common/process/process.h"
 #include "common/uuid.h"
 #include "executor/hypervisor/errors.h"
 #include "executor/task/overlay_keeper.h"
+#include "executor/task/worker_job.h"
 #include "tests/unit/task/task_manager_fixture.h"
 
 #include <gmock/gmock.h>
@@ -327,6 +329,17 @@ TEST_F(TaskManagerTest, WorkersOfACrashAreForgottenWhenTheyAreGone) {
   ASSERT_THAT(journal_->PutWorker({.pid = 1, .start_time = 1, .repository_id = "r"}), IsOk());
   ASSERT_THAT(tasks_->Recover(), IsOk());
   EXPECT_THAT(journal_->Workers(), IsOkAndHolds(IsEmpty())) << "pid 1 is another process by now";
+}
+
+// One that was killed and only needs a moment to end must not pass for one that hangs: its
+// repository would be ill. Seen red: without the wait.
+TEST_F(TaskManagerTest, WorkersOfACrashHaveAMomentToEnd) {
+  for (int i = 0; i < 20; ++i) {
+    VMKEEP_ASSERT_OK_AND_ASSIGN(const auto child, process::Spawn({.argv = {"sleep", "60"}}));
+    ASSERT_THAT(journal_->PutWorker({child->id().pid, child->id().start_time, "r"}), IsOk());
+    EndLeftoverWorkers(*journal_);
+    EXPECT_THAT(journal_->Workers(), IsOkAndHolds(IsEmpty()));
+  }
 }
 
 }  // namespace
