@@ -112,7 +112,8 @@ class FaultsTest(GuardedTest):
 
     def test_09_a_guest_that_outruns_its_merge(self):
         """Real QEMU and a guest that writes as fast as it can; the merge is made slow through libvirt, as this host's disk is not."""
-        virsh("blkdeviotune", self.guest.name, "vda", "--write-bytes-sec", 400_000_000, "--live")
+        virsh("blkdeviotune", self.guest.name, "vda", "--write-bytes-sec", 400_000_000,
+              "--read-bytes-sec", 300_000_000, "--live")
         backup = self.held("outrun")
         self.guest.shell("(while :; do dd if=/dev/zero of=/mnt/vda/load bs=1M count=96 oflag=direct conv=notrunc; done) "
                          ">/dev/null 2>&1 & echo $! >/run/load")
@@ -122,18 +123,20 @@ class FaultsTest(GuardedTest):
         self.slow_merge()
         with self.kept_slow():
             self.site.executor.start()
-            wait_until(lambda: self.write_limit() < 400_000_000, "the guest's writes are limited", 60, 0.1)
+            wait_until(lambda: self.limit("write") < 400_000_000, "the guest's writes are limited", 60, 0.1)
             self.kill_executor()
-        self.assertLess(self.write_limit(), 400_000_000, "the limit was taken back already: nothing would be shown")
+        self.assertLess(self.limit("write"), 400_000_000, "the limit was taken back already: nothing would be shown")
+        self.assertEqual(self.limit("read"), 300_000_000, "the guest's own limit of its reads is gone")
         self.site.executor.start()
         self.failed_retryable(backup)
         self.check_home()
-        self.assertEqual(self.write_limit(), 400_000_000, "the limit of before was not put back")
+        self.assertEqual(self.limit("write"), 400_000_000, "the limit of before was not put back")
+        self.assertEqual(self.limit("read"), 300_000_000)
         self.assertNotIn("urn:vmkeep:limit", virsh("dumpxml", self.guest.name).stdout)
 
-    def write_limit(self):
+    def limit(self, of):
         lines = virsh("blkdeviotune", self.guest.name, "vda").stdout.splitlines()
-        return next(int(line.split(":")[1]) for line in lines if line.startswith("write_bytes_sec:"))
+        return next(int(line.split(":")[1]) for line in lines if line.split(":")[0].strip() == f"{of}_bytes_sec")
 
     @contextlib.contextmanager
     def kept_slow(self):

@@ -29,6 +29,7 @@ using libvirt::VmLook;
 
 constexpr char kSuspended[] = "urn:vmkeep:suspended-for-merge";
 constexpr unsigned int kLive = VIR_DOMAIN_AFFECT_LIVE;
+constexpr char kReadBytes[] = VIR_DOMAIN_BLOCK_IOTUNE_READ_BYTES_SEC;
 constexpr char kWriteBytes[] = VIR_DOMAIN_BLOCK_IOTUNE_WRITE_BYTES_SEC;
 
 std::string LimitUri(const std::string& target) {
@@ -70,12 +71,18 @@ class TuneParameters {
   int count_ = 0;
 };
 
+// libvirt takes the limits of bytes together: one that is not named again is gone.
 absl::Status SetWriteLimit(virDomainPtr domain, const std::string& target, int64_t bytes) {
+  TuneParameters now;
+  VMKEEP_RETURN_IF_ERROR(now.Read(domain, target));
   virTypedParameterPtr params = nullptr;
   int count = 0;
   int room = 0;
-  bool set = virTypedParamsAddULLong(&params, &count, &room, kWriteBytes,
-                                     static_cast<unsigned long long>(bytes)) == 0;
+  const auto add = [&](const char* name, int64_t value) {
+    return virTypedParamsAddULLong(&params, &count, &room, name,
+                                   static_cast<unsigned long long>(value)) == 0;
+  };
+  bool set = add(kReadBytes, now.Number(kReadBytes)) && add(kWriteBytes, bytes);
   set = set && virDomainSetBlockIoTune(domain, target.c_str(), params, count, kLive) == 0;
   const absl::Status status =
       set ? absl::OkStatus() : LibvirtError(absl::StrCat("limit the writes to ", target));

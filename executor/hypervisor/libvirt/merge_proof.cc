@@ -14,10 +14,11 @@
 #include "executor/hypervisor/libvirt/vm_look.h"
 
 #include "absl/strings/str_cat.h"
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <optional>
+#include <string>
 
 namespace vmkeep::executor {
 namespace {
@@ -40,13 +41,19 @@ absl::StatusOr<Since> SinceOverlay(const Access& access, const OverlayDisk& disk
   return Since{true, note.has_value()};
 }
 
+// The file is gone, or was reserved for a snapshot that never came, or the guest wrote nothing.
+bool NothingToMerge(const std::string& overlay) {
+  struct stat found = {};
+  if (stat(overlay.c_str(), &found) != 0) return errno == ENOENT;
+  if (found.st_size == 0) return true;
+  const absl::StatusOr<bool> nothing = libvirt::HoldsNothing(overlay);
+  return nothing.ok() && *nothing;
+}
+
 }  // namespace
 
 absl::Status LibvirtHypervisor::ProveMerged(const OverlayDisk& disk) {
-  if (merges_->WasMerged(disk)) return absl::OkStatus();
-  if (access(disk.overlay.c_str(), F_OK) != 0 && errno == ENOENT) return absl::OkStatus();
-  const absl::StatusOr<bool> nothing = libvirt::HoldsNothing(disk.overlay);
-  if (nothing.ok() && *nothing) return absl::OkStatus();
+  if (merges_->WasMerged(disk) || NothingToMerge(disk.overlay)) return absl::OkStatus();
   VMKEEP_ASSIGN_OR_RETURN(const Since since,
                           connection_->Call<Since>(
                               absl::StrCat("look whether ", disk.target, " was merged"),

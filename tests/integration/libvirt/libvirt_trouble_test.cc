@@ -435,6 +435,18 @@ TEST_F(TroubleTest, BaseThatCannotBeFlushedIsALoss) {
   EXPECT_EQ(Definition(), vm.inactive_xml) << "merged it is";
 }
 
+// Killed between the files and the snapshot: there is nothing that could have been lost. Seen red
+// by tools/chaos before it was known.
+TEST_F(TroubleTest, OverlayThatWasOnlyReservedIsRemoved) {
+  const VmDescription vm = Describe();
+  const SnapshotPlan plan = lab::PlanFor(vm);
+  for (const OverlayDisk& disk : plan.disks) ASSERT_TRUE(test::WriteFile(disk.overlay, ""));
+  EXPECT_THAT(lab::Finish(*hypervisor_, vm, plan), IsOk());
+  for (const OverlayDisk& disk : plan.disks) {
+    EXPECT_FALSE(std::filesystem::exists(disk.overlay)) << disk.overlay;
+  }
+}
+
 TEST_F(TroubleTest, OverlayOfAnotherDefinitionIsNotRemoved) {
   const auto [vm, plan] = OntoOverlays();
   for (const OverlayDisk& disk : plan.disks) ASSERT_THAT(lab::Merge(*hypervisor_, disk), IsOk());
