@@ -10,7 +10,7 @@ namespace {
 
 // A flush is due when so much of what was copied came since the last one, but never more than
 // 1 GiB. Of data, not of holes: those cost nothing to pass once more (docs/performance.md: D5).
-constexpr int64_t kShare = 32;
+constexpr int64_t kShare = 64;
 constexpr int64_t kMostChunks = (int64_t{1} << 30) / digest::kChunkBytes;
 // Holes have lines too: these bound the memory that the lines of an empty disk take. From the
 // second one on threads wait for the flush that is under way.

@@ -74,12 +74,13 @@ class FaultsTest(GuardedTest):
         self.published(backup)
         self.check_home()
 
-    def test_07_the_executor_is_stopped_in_the_merge(self):
+    def test_07_the_executor_is_stopped_for_a_minute_in_the_merge(self):
+        """A real minute."""
         backup = self.held("stopped in merge")
         base = self.lock_base()
         self.go_on()
         self.alert("MERGE_FAILED")
-        self.stop_executor_for(5, base.close)
+        self.stop_executor_for(60, base.close)
         self.published(backup)
         self.check_home()
 
