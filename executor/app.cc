@@ -125,6 +125,7 @@ absl::Status App::ServeMetrics(const std::string& address) {
 
 absl::Status App::Serve(const Options& options) {
   env_.alerts->OnChange([this] { events_.TellInventoryChanged(); });
+  repositories_.EndLeftovers();
   VMKEEP_RETURN_IF_ERROR(tasks_.Recover());
   hypervisor_.OnChange([this] { events_.TellInventoryChanged(); });
   repositories_.Run();

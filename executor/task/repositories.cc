@@ -39,7 +39,6 @@ Repositories::Repositories(const Environment& env, RepositoryGuard& guard,
 }
 
 void Repositories::Run() {
-  AdoptLeftovers();
   for (const auto& [slot, path] : env_.options.repositories) {
     threads_.emplace_back(
         [this, slot = slot](const std::stop_token& stop) { ProbeLoop(slot, stop); });
@@ -79,7 +78,8 @@ absl::StatusOr<Repository> Repositories::Init(int slot, bool allow_plain_directo
 
 // The journal tells a worker's repository by its id; the task that it worked for, or left files
 // there, tells where that is mounted.
-void Repositories::AdoptLeftovers() {
+void Repositories::EndLeftovers() {
+  EndLeftoverWorkers(env_.journal);
   const absl::StatusOr<std::vector<WorkerProcess>> workers = env_.journal.Workers();
   if (!workers.ok() || workers->empty()) return;
   std::map<std::string, int> slots;

@@ -29,8 +29,10 @@ class Repositories {
   // was. Takes the guard's OnIll().
   Repositories(const Environment& env, RepositoryGuard& guard, std::function<void()> changed);
 
-  // Tells the guard of workers that hang since an earlier executor; starts probing.
-  void Run();
+  // Ends the workers of an earlier executor, and tells the guard of those that hang. Before any
+  // task runs: a worker of ours would pass for one of those.
+  void EndLeftovers();
+  void Run();  // starts probing
 
   // At once, from memory.
   std::vector<::vmkeep::v1::Repository> List() ABSL_LOCKS_EXCLUDED(mu_);
@@ -41,7 +43,6 @@ class Repositories {
                                                 const std::stop_token& stop);
 
  private:
-  void AdoptLeftovers();
   // A job found the repository at `root` ill.
   void NoteIll(const std::string& root) ABSL_LOCKS_EXCLUDED(mu_);
   void ProbeLoop(int slot, const std::stop_token& stop);

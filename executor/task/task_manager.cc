@@ -5,7 +5,6 @@
 #include "executor/flat_view/leftovers.h"
 #include "executor/hypervisor/errors.h"
 #include "executor/task/errors.h"
-#include "executor/task/worker_job.h"
 
 #include "absl/strings/str_cat.h"
 
@@ -23,7 +22,6 @@ TaskManager::~TaskManager() {
 }
 
 absl::Status TaskManager::Recover() {
-  EndLeftoverWorkers(env_.journal);
   EndLeftoverViews(env_.options.flat_view_dir);
   VMKEEP_ASSIGN_OR_RETURN(std::vector<KnownTask> tasks, env_.journal.Unfinished());
   for (KnownTask& task : tasks) {
