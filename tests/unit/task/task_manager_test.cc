@@ -24,7 +24,6 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using ::testing::NiceMock;
 using ::testing::SizeIs;
 using ::vmkeep::test::HasReason;
 using ::vmkeep::test::IsOk;
