@@ -10,7 +10,7 @@
 
 #include <filesystem>
 #include <fstream>
-#include <iterator>
+#include <sstream>
 #include <system_error>
 
 namespace vmkeep::executor {
@@ -18,9 +18,13 @@ namespace {
 
 constexpr absl::Duration kEndWithin = absl::Seconds(5);
 
+// As far as it can be read: of a process that ends meanwhile the read fails, which an iterator over
+// the stream's buffer throws and this does not.
 std::string ReadProc(pid_t pid, const char* name) {
   std::ifstream file(absl::StrCat("/proc/", pid, "/", name), std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
 }
 
 // Whether a process is a qemu-nbd with an argument that begins so. The name first: to read the
