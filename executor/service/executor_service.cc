@@ -12,7 +12,6 @@
 #include "absl/strings/ascii.h"
 
 #include <algorithm>
-#include <fstream>
 #include <utility>
 
 namespace vmkeep::executor {
@@ -27,12 +26,6 @@ constexpr int kMaxPageSize = 1000;
 constexpr absl::Duration kLookEvery = absl::Seconds(2);
 constexpr absl::Duration kKeepAliveAfter = absl::Seconds(10);
 
-std::string ReadBootId() {
-  std::string id;
-  std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), id);
-  return id;
-}
-
 }  // namespace
 
 ExecutorService::ExecutorService(const Environment& env, EventLog& events, TaskManager& tasks,
@@ -41,7 +34,6 @@ ExecutorService::ExecutorService(const Environment& env, EventLog& events, TaskM
       events_(events),
       tasks_(tasks),
       repositories_(repositories),
-      boot_id_(ReadBootId()),
       quick_(kQuickThreads, kMaxWaiting),
       slow_(kSlowThreads, kMaxWaiting),
       keeper_([this](const std::stop_token& stop) {
@@ -73,7 +65,7 @@ grpc::ServerUnaryReactor* ExecutorService::Hello(grpc::CallbackServerContext* co
     response->set_simulated(env_.hypervisor.simulated());
     response->set_version(kVersion);
     response->set_protocol(protocol);
-    response->set_boot_id(boot_id_);
+    response->set_boot_id(env_.boot_id);
     response->set_last_sequence(last);
     return absl::OkStatus();
   });

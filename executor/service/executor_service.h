@@ -66,7 +66,6 @@ class ExecutorService final : public v1::ExecutorService::CallbackService {
   EventLog& events_;
   TaskManager& tasks_;
   Repositories& repositories_;
-  const std::string boot_id_;
 
   Mutex mu_;
   std::vector<std::weak_ptr<EventStream>> streams_ ABSL_GUARDED_BY(mu_);
