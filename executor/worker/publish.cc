@@ -9,6 +9,7 @@
 #include "common/manifest/manifest.h"
 #include "common/status_macros.h"
 #include "executor/worker/errors.h"
+#include "executor/worker/published.h"
 #include "executor/worker/repository.h"
 
 #include "absl/strings/str_cat.h"
@@ -118,23 +119,17 @@ class Publication {
   // (ALREADY_PUBLISHED).
   absl::StatusOr<std::optional<v1::PublishResult>> Observe() {
     const std::string& id = manifest_.backup_id();
-    VMKEEP_ASSIGN_OR_RETURN(const bool exists, fs::Exists(vm_, id));
-    if (!exists) return std::nullopt;
-    VMKEEP_ASSIGN_OR_RETURN(const fs::Fd folder, fs::OpenDir(vm_, id));
-    const absl::StatusOr<std::string> text =
-        fs::ReadFile(folder, manifest::kFileName, manifest::kMaxBytes);
-    if (!text.ok() && fs::error::Errno(text.status()) != ENOENT) return text.status();
-    const absl::StatusOr<pb::Manifest> found = text.ok() ? manifest::Parse(*text) : text.status();
-    if (!found.ok())
+    VMKEEP_ASSIGN_OR_RETURN(const std::optional<Published> found, FindPublished(vm_, id));
+    if (!found) return std::nullopt;
+    if (!found->manifest)
       return error::AlreadyPublished(id, "by something whose manifest cannot be read");
-    if (found->backup_id() != id || found->task_id() != manifest_.task_id() ||
-        found->epoch() != manifest_.epoch()) {
-      return error::AlreadyPublished(
-          id, absl::StrCat("by task ", found->task_id(), " epoch ", found->epoch()));
+    if (!found->IsOf(id, absl::StrCat(manifest_.task_id(), ".", manifest_.epoch()))) {
+      return error::AlreadyPublished(id, absl::StrCat("by task ", found->manifest->task_id(),
+                                                      " epoch ", found->manifest->epoch()));
     }
     v1::PublishResult result;
-    result.set_manifest_sha256(digest::ToHex(digest::Hash(*text)));
-    VMKEEP_ASSIGN_OR_RETURN(const int64_t stored, StoredBytes(folder, *found));
+    result.set_manifest_sha256(digest::ToHex(digest::Hash(found->text)));
+    VMKEEP_ASSIGN_OR_RETURN(const int64_t stored, StoredBytes(found->folder, *found->manifest));
     result.set_stored_bytes(stored);
     return result;
   }

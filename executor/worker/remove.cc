@@ -2,16 +2,14 @@
 
 #include "common/error.h"
 #include "common/fault_point/fault_point.h"
-#include "common/fs/errors.h"
 #include "common/fs/files.h"
-#include "common/manifest/manifest.h"
 #include "common/status_macros.h"
 #include "common/uuid.h"
+#include "executor/worker/published.h"
 #include "executor/worker/repository.h"
 
 #include "absl/strings/str_cat.h"
 
-#include <cerrno>
 #include <optional>
 #include <string>
 
@@ -61,16 +59,9 @@ absl::StatusOr<bool> ScrubBackup(const RepositoryRoot& root, const v1::Scrub& jo
 absl::StatusOr<bool> PublishedBy(const RepositoryRoot& root, const v1::Discard& job) {
   VMKEEP_ASSIGN_OR_RETURN(const std::optional<fs::Fd> vm, root.FindVm(job.vm_uuid()));
   if (!vm) return false;
-  VMKEEP_ASSIGN_OR_RETURN(const bool published, fs::Exists(*vm, job.backup_id()));
-  if (!published) return false;
-  VMKEEP_ASSIGN_OR_RETURN(const fs::Fd folder, fs::OpenDir(*vm, job.backup_id()));
-  const absl::StatusOr<std::string> text =
-      fs::ReadFile(folder, manifest::kFileName, manifest::kMaxBytes);
-  if (!text.ok() && fs::error::Errno(text.status()) != ENOENT) return text.status();
-  const absl::StatusOr<manifest::v1::Manifest> found =
-      text.ok() ? manifest::Parse(*text) : text.status();
-  return found.ok() && found->backup_id() == job.backup_id() &&
-         absl::StrCat(found->task_id(), ".", found->epoch()) == job.incoming();
+  VMKEEP_ASSIGN_OR_RETURN(const std::optional<Published> found,
+                          FindPublished(*vm, job.backup_id()));
+  return found && found->IsOf(job.backup_id(), job.incoming());
 }
 
 absl::StatusOr<bool> DiscardTry(const RepositoryRoot& root, const v1::Discard& job,
