@@ -99,6 +99,11 @@ absl::Status WithContext(const absl::Status& status, absl::string_view context) 
 
 std::string ErrorReason(const absl::Status& status) { return GetErrorInfo(status).reason(); }
 
+std::string ReasonOrCode(const absl::Status& status) {
+  std::string reason = ErrorReason(status);
+  return reason.empty() ? absl::StatusCodeToString(status.code()) : reason;
+}
+
 ErrorMetadata ErrorDetails(const absl::Status& status) {
   const google::rpc::ErrorInfo info = GetErrorInfo(status);
   return {info.metadata().begin(), info.metadata().end()};

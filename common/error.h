@@ -42,6 +42,8 @@ absl::Status WithContext(const absl::Status& status, absl::string_view context);
 
 // The ErrorInfo's reason; empty when there is none.
 std::string ErrorReason(const absl::Status& status);
+// The same, or the code's name when there is none: for people and labels.
+std::string ReasonOrCode(const absl::Status& status);
 ErrorMetadata ErrorDetails(const absl::Status& status);
 
 }  // namespace vmkeep

@@ -32,9 +32,7 @@ const char* JobName(const Request& request) {
 }
 
 std::string ResultName(const absl::Status& status) {
-  if (status.ok()) return "ok";
-  const std::string reason = ErrorReason(status);
-  return reason.empty() ? absl::StatusCodeToString(status.code()) : reason;
+  return status.ok() ? "ok" : ReasonOrCode(status);
 }
 
 // A probe is no news, every minute and for each repository.

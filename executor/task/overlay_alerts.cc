@@ -58,9 +58,8 @@ std::string RemedyFor(absl::string_view reason) {
 
 bool OverlayAlerts::Note(const std::vector<OverlayDisk>& disks, const Owner& owner,
                          const absl::Status& status) {
-  const std::string named = ErrorReason(status);
-  if (named == "EXECUTOR_STOPPED") return false;
-  const std::string reason = named.empty() ? absl::StatusCodeToString(status.code()) : named;
+  const std::string reason = ReasonOrCode(status);
+  if (reason == "EXECUTOR_STOPPED") return false;
   bool news = false;
   for (const OverlayDisk& disk : disks) {
     const bool changed =

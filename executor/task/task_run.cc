@@ -31,8 +31,7 @@ v1::TaskEnded::Outcome ToProto(Outcome outcome) {
 
 ::vmkeep::v1::Failure FailureOf(const TaskState& state, absl::Time now) {
   ::vmkeep::v1::Failure failure;
-  const std::string reason = ErrorReason(state.failure);
-  failure.set_reason(reason.empty() ? absl::StatusCodeToString(state.failure.code()) : reason);
+  failure.set_reason(ReasonOrCode(state.failure));
   failure.set_message(ToUtf8(state.failure.message()));
   failure.set_phase(std::string(state.failed_in ? RuleOf(*state.failed_in).phase : "QUEUED"));
   failure.set_retryable(error::IsPassing(state.failure));
