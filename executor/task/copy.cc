@@ -24,10 +24,10 @@ constexpr absl::Duration kViewAnswersWithin = absl::Seconds(30);
 // thread of its own: a copy that hangs on a dead NAS tells nothing while the guest goes on writing.
 class RoomWatch {
  public:
-  RoomWatch(const Environment& env, const std::vector<OverlayRoom>& rooms, std::stop_source& copy)
-      : thread_([this, &env, &rooms, &copy](const std::stop_token& stop) {
-          while (env.clock.WaitFor(kLookEvery, stop)) {
-            absl::Status status = CheckRooms(rooms, kWatermark, env.free_space);
+  RoomWatch(Clock& clock, const std::function<absl::Status()>& room, std::stop_source& copy)
+      : thread_([this, &clock, &room, &copy](const std::stop_token& stop) {
+          while (clock.WaitFor(kLookEvery, stop)) {
+            absl::Status status = room();
             if (!absl::IsResourceExhausted(status)) continue;
             {
               MutexLock lock(&mu_);
@@ -110,7 +110,7 @@ absl::StatusOr<worker::v1::CopyResult> CopyDisk(const Environment& env, const Ta
   VMKEEP_RETURN_IF_ERROR(CheckSameFile(disk));
   std::stop_source copying;
   const std::stop_callback forward(stop, [&copying] { copying.request_stop(); });
-  RoomWatch watch(env, terms.rooms, copying);
+  RoomWatch watch(env.clock, terms.room, copying);
   absl::StatusOr<worker::v1::Result> result =
       RunCopyJob(env, record, disk, terms, copying.get_token(), on_progress);
   if (result.ok()) return std::move(*result->mutable_copy());

@@ -2,17 +2,17 @@
 #define VMKEEP_EXECUTOR_TASK_COPY_H_
 
 #include "executor/task/environment.h"
-#include "executor/task/host_space.h"
 #include "executor/task/journal/records.h"
 #include "executor/task/worker_job.h"
 #include "vmkeep/worker/v1/worker.pb.h"
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 
+#include <functional>
 #include <stop_token>
 #include <string>
-#include <vector>
 
 namespace vmkeep::executor {
 
@@ -20,7 +20,7 @@ namespace vmkeep::executor {
 std::string DiskFileName(const Disk& disk);
 
 struct CopyTerms {
-  std::vector<OverlayRoom> rooms;  // what the guest's writes need meanwhile
+  std::function<absl::Status()> room;  // RoomCheck(): what the guest's writes need meanwhile
   absl::Duration deadline;
   bool resume = false;  // go on with what an earlier process left; CheckCanResume() was asked
 };

@@ -106,8 +106,7 @@ absl::Status StepRunner::RunCopy(const std::string& target, const std::stop_toke
   Enter(Progress::COPYING, index);
   VMKEEP_RETURN_IF_ERROR(BeginCopy(disk, stop));
   CopyTerms terms{
-      .rooms =
-          RoomsOf(data_.vm.disks, env_.options.overlay_reserve_bytes, env_.options.overlay_dir),
+      .room = RoomCheck(env_, data_.vm.disks),
       .deadline = std::max(CopiesUntil() - env_.clock.Monotonic(), absl::ZeroDuration()),
       .resume = resume};
   bool found = !resume;  // the first answer of a resumed copy says what it begins with
