@@ -29,8 +29,7 @@ std::string MessageOf(const VmRecord& vm, const Overlay& overlay) {
 }
 
 // The backups whose VM is on their overlay with nobody to merge it, or whose overlay's files are
-// kept. While a task lives its overlay
-// is as it should be.
+// kept. While a task lives its overlay is as it should be.
 std::map<BackupId, Condition> OverlayConditions(const std::vector<VmRecord>& on_overlay) {
   std::map<BackupId, Condition> conditions;
   for (const VmRecord& vm : on_overlay) {

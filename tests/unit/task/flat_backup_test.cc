@@ -2,15 +2,8 @@
 // own.
 #include "common/error.h"
 #include "common/process/process.h"
-#include "common/uuid.h"
-#include "executor/hypervisor/sim/sim_hypervisor.h"
-#include "executor/hypervisor/sim/sim_setup.h"
-#include "executor/task/task_manager.h"
 #include "tests/support/qemu_images.h"
-#include "tests/support/status_matchers.h"
-#include "tests/support/temp_dir.h"
-#include "tests/unit/task/fake_worker.h"
-#include "tests/unit/task/scripted_hypervisor.h"
+#include "tests/unit/task/task_manager_fixture.h"
 
 #include "absl/strings/str_cat.h"
 #include <fcntl.h>
@@ -30,9 +23,7 @@
 namespace vmkeep::executor {
 namespace {
 
-using ::testing::_;
 using ::testing::ElementsAre;
-using ::testing::NiceMock;
 using ::vmkeep::test::IsOk;
 using ::vmkeep::test::IsOkAndHolds;
 
@@ -50,18 +41,14 @@ pid_t ListenerOf(const std::string& socket_path) {
   return peer.pid;
 }
 
-class FlatBackupTest : public ::testing::Test {
+class FlatBackupTest : public TaskManagerTest {
  protected:
-  FlatBackupTest() : sim_(folder_.path("vms")) {
-    std::filesystem::create_directory(folder_.path("vms"));
-    std::filesystem::create_directory(folder_.path("state"));
-    EXPECT_THAT(CreateSimVm(folder_.path("vms"), {"web-1", 1, 1 << 20}), IsOk());
+  FlatBackupTest() : TaskManagerTest(/*disks=*/1) {
     // The VM's own image, in its place, on a golden one.
-    source_ = folder_.path(absl::StrCat("vms/", SimVmUuid("web-1"), "/vda.raw"));
+    source_ = DiskPath("vda");
     gold_ = folder_.path("gold, one.qcow2");
     vmkeep::test::RunQemu({"qemu-img", "create", "-q", "-f", "qcow2", gold_, "8M"});
     vmkeep::test::CreateOn(gold_, "qcow2", source_);
-    hypervisor_.DelegateTo(sim_);
     ON_CALL(hypervisor_, Describe).WillByDefault([this](absl::string_view uuid) {
       absl::StatusOr<VmDescription> vm = sim_.Describe(uuid);
       if (!vm.ok()) return vm;
@@ -75,72 +62,20 @@ class FlatBackupTest : public ::testing::Test {
       if (Locked()) ++merges_kept_out_;
       return sim_.StartMerge(disk);
     });
-    options_.repositories = {{1, "/not/touched/here"}};
-    options_.overlay_reserve_bytes = 1 << 20;
+    options_.merge_deadline = TaskOptions().merge_deadline;
     options_.flat_view_dir = folder_.path("state/flat");
     Restart();
   }
 
-  // As after a crash: what is in memory is gone.
-  void Restart() {
-    tasks_ = nullptr;
-    events_ = nullptr;
-    journal_ = nullptr;
-    auto opened = Journal::Open(folder_.path("state"), RealClock());
-    ASSERT_THAT(opened, IsOk());
-    journal_ = *std::move(opened);
-    env_ = std::make_unique<Environment>(
-        Environment{hypervisor_, worker_, *journal_, RealClock(), options_,
-                    [this](const std::string&) { return absl::StatusOr<int64_t>(free_.load()); }});
-    events_ = std::make_unique<EventLog>(*journal_, RealClock());
-    tasks_ = std::make_unique<TaskManager>(*env_, *events_, [] {});
-  }
-
-  TaskId Start() {
-    TaskRecord record;
-    record.task = {NewUuid7(RealClock().Now()), 1};
-    record.kind = TaskKind::kBackup;
-    record.backup_id = NewUuid7(RealClock().Now());
-    record.vm_uuid = SimVmUuid("web-1");
-    record.slot = 1;
-    record.repository_id = "0190a5b0-0000-4000-8000-00000000000e";
-    record.backup.set_backup_id(record.backup_id);
-    record.backup.set_vm_uuid(record.vm_uuid);
-    record.backup.set_repository(record.slot);
-    record.backup.set_repository_id(record.repository_id);
-    record.accept_time = RealClock().Now();
-    EXPECT_THAT(tasks_->Start(record), IsOkAndHolds(false));
-    return record.task;
-  }
-
   // A task whose worker copies until it is stopped.
-  TaskId StartedToCopy() {
-    worker_.on_copy = [this](const std::stop_token& stop) -> absl::Status {
+  TaskRecord StartedToCopy() {
+    worker_.on_copy = [this](const std::stop_token& stop) {
       copying_ = true;
-      Eventually([&] { return stop.stop_requested(); });
-      return MakeError(absl::StatusCode::kCancelled, "CANCELLED", "cancelled");
+      return Hang(stop);
     };
-    const TaskId task = Start();
+    TaskRecord record = Started();
     EXPECT_TRUE(Eventually([this] { return copying_.load(); }));
-    return task;
-  }
-
-  v1::TaskEnded End(const TaskId& task) {
-    v1::TaskEnded ended;
-    EXPECT_TRUE(Eventually([&] {
-      const auto events = journal_->EventsAfter(0, 1000);
-      if (!events.ok()) return false;
-      for (const v1::Event& event : *events) {
-        if (event.has_ended() && event.task().task_id() == task.id) ended = event.ended();
-      }
-      return ended.outcome() != v1::TaskEnded::OUTCOME_UNSPECIFIED;
-    }));
-    return ended;
-  }
-
-  static bool Eventually(const std::function<bool()>& holds) {
-    for (int i = 0; i < 2000 && !holds(); ++i) RealClock().WaitFor(absl::Milliseconds(10), {});
-    return holds();
+    return record;
   }
 
   // Whether some process holds one of QEMU's locks on the VM's image: then a merge fails.
@@ -163,21 +98,11 @@ class FlatBackupTest : public ::testing::Test {
     EXPECT_FALSE(Locked());
   }
 
-  vmkeep::test::TempDir folder_;
   std::string source_;
   std::string gold_;
-  SimHypervisor sim_;
-  NiceMock<test::BreakableHypervisor> hypervisor_;
   std::atomic<int> merges_ = 0;
   std::atomic<int> merges_kept_out_ = 0;
   std::atomic<bool> copying_ = false;
-  test::FakeWorker worker_;
-  std::atomic<int64_t> free_ = int64_t{1} << 40;
-  TaskOptions options_;
-  std::unique_ptr<Journal> journal_;
-  std::unique_ptr<Environment> env_;
-  std::unique_ptr<EventLog> events_;
-  std::unique_ptr<TaskManager> tasks_;
 };
 
 // Seen red: with the view kept until the end of the task.
@@ -196,7 +121,7 @@ TEST_F(FlatBackupTest, TheWorkerGetsAViewAndTheManifestTellsTheChain) {
         files = to;
         return sim_.RestoreXml(vm, to);
       });
-  EXPECT_EQ(End(Start()).outcome(), v1::TaskEnded::DONE);
+  EXPECT_EQ(End(Started()).outcome(), v1::TaskEnded::DONE);
   EXPECT_TRUE(locked) << "without its lock the test would prove nothing";
   ExpectMergedFreely();
   EXPECT_EQ(copy.source(), source_);
@@ -220,19 +145,19 @@ TEST_F(FlatBackupTest, TheWorkerGetsAViewAndTheManifestTellsTheChain) {
 
 TEST_F(FlatBackupTest, ACopyThatFailsLeavesNoServerBehind) {
   worker_.on_copy = [](const std::stop_token&) { return absl::DataLossError("a bad sector"); };
-  EXPECT_EQ(End(Start()).failure().phase(), "COPYING");
+  EXPECT_EQ(End(Started()).failure().phase(), "COPYING");
   ExpectMergedFreely();
 }
 
 TEST_F(FlatBackupTest, ACopyThatIsCancelledLeavesNoServerBehind) {
-  const TaskId task = StartedToCopy();
-  EXPECT_THAT(tasks_->Cancel(task), IsOkAndHolds(true));
+  const TaskRecord task = StartedToCopy();
+  EXPECT_THAT(tasks_->Cancel(task.task), IsOkAndHolds(true));
   EXPECT_EQ(End(task).outcome(), v1::TaskEnded::CANCELLED);
   ExpectMergedFreely();
 }
 
 TEST_F(FlatBackupTest, ACopyThatIsGivenUpLeavesNoServerBehind) {
-  const TaskId task = StartedToCopy();
+  const TaskRecord task = StartedToCopy();
   free_ = 1;  // no room for the overlay any more
   EXPECT_EQ(End(task).failure().reason(), "OVERLAY_SPACE");
   ExpectMergedFreely();
@@ -251,7 +176,7 @@ TEST_F(FlatBackupTest, AServerThatIsKilledIsTheCauseThatIsTold) {
   worker_.on_copy = [](const std::stop_token&) {
     return MakeError(absl::StatusCode::kUnavailable, "SOURCE_VIEW_LOST", "gone");
   };
-  const v1::TaskEnded ended = End(Start());
+  const v1::TaskEnded ended = End(Started());
   EXPECT_EQ(ended.failure().reason(), "FLAT_VIEW_ENDED");
   EXPECT_TRUE(ended.failure().retryable());
   ExpectMergedFreely();
@@ -260,7 +185,7 @@ TEST_F(FlatBackupTest, AServerThatIsKilledIsTheCauseThatIsTold) {
 // Killed, the executor cannot end its server, which goes on holding its locks; the copy is gone on
 // with by a new one. Seen red: without EndLeftoverViews() in Recover().
 TEST_F(FlatBackupTest, AServerOfAnEarlierLifeIsEndedBeforeTheMerge) {
-  const TaskId task = StartedToCopy();
+  const TaskRecord task = StartedToCopy();
   Restart();  // abandons the task in its copy
   ASSERT_EQ(merges_, 0);
   const std::string socket = options_.flat_view_dir + "/1.sock";

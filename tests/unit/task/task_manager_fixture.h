@@ -30,10 +30,10 @@ namespace vmkeep::executor {
 // machine's.
 class TaskManagerTest : public ::testing::Test {
  protected:
-  TaskManagerTest() : sim_(folder_.path("vms")) {
+  explicit TaskManagerTest(int disks = 2) : sim_(folder_.path("vms")) {
     std::filesystem::create_directory(folder_.path("vms"));
     std::filesystem::create_directory(folder_.path("state"));
-    EXPECT_TRUE(CreateSimVm(folder_.path("vms"), {"web-1", 2, 1 << 20}).ok());
+    EXPECT_TRUE(CreateSimVm(folder_.path("vms"), {"web-1", disks, 1 << 20}).ok());
     hypervisor_.DelegateTo(sim_);
     options_.repositories = {{1, "/not/touched/here"}};
     options_.overlay_reserve_bytes = 1 << 20;
