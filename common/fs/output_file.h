@@ -25,7 +25,7 @@ class OutputFile {
   // when a link or anything but a plain file of this one name lies there.
   static absl::StatusOr<OutputFile> Reopen(const Fd& dir, const std::string& name);
   OutputFile(OutputFile&&) = default;
-  OutputFile& operator=(OutputFile&&) = default;
+  OutputFile& operator=(OutputFile&&) noexcept = default;
 
   int fd() const { return fd_.get(); }
   absl::Status SetLength(int64_t bytes);
