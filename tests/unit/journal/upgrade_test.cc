@@ -6,6 +6,7 @@
 #include "executor/task/journal/schema.h"
 #include "executor/task/overlay_keeper.h"
 #include "executor/task/task_manager.h"
+#include "executor/task/worker_job.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/task/fake_worker.h"
@@ -294,6 +295,7 @@ TEST_F(JournalRecoveryTest, UnfinishedTasksAreGoneOnWith) {
   const Environment env{sim_, worker, *journal_, RealClock(), options};
   EventLog events(*journal_, RealClock());
   TaskManager tasks(env, events, [] {});
+  EndLeftoverWorkers(*journal_);
   ASSERT_THAT(tasks.Recover(), IsOk());
 
   std::map<std::string, v1::TaskEnded> ends = Ends();
