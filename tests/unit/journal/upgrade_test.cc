@@ -24,6 +24,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace vmkeep::executor {
@@ -68,13 +69,14 @@ std::string Print(const KnownTask& task) {
 
 std::vector<std::string> Print(const std::vector<KnownTask>& tasks) {
   std::vector<std::string> lines;
+  lines.reserve(tasks.size());
   for (const KnownTask& task : tasks) lines.push_back(Print(task));
   return lines;
 }
 
 class JournalUpgradeTest : public ::testing::Test {
  protected:
-  explicit JournalUpgradeTest(const std::string& fixture = "v1.sql") : fixture_(fixture) {}
+  explicit JournalUpgradeTest(std::string fixture = "v1.sql") : fixture_(std::move(fixture)) {}
   void SetUp() override {
     const std::string sql = absl::StrReplaceAll(
         ReadFile(VMKEEP_FIXTURES "/executor_journal/" + fixture_), {{"@folder@", folder_.path()}});
