@@ -72,7 +72,13 @@ absl::StatusOr<Repository> Repositories::Init(int slot, bool allow_plain_directo
       env_.worker.Run(request, env_.options.probe_deadline, absl::InfiniteDuration(), stop, {});
   VMKEEP_RETURN_IF_ERROR(result.status());
   Repository found = ToRepository(slot, result);
-  Note(found);
+  bool news = false;
+  {
+    MutexLock lock(&mu_);
+    ++inits_[slot];
+    news = Keep(found);
+  }
+  if (news) changed_();
   return found;
 }
 
@@ -133,23 +139,29 @@ void Repositories::Probe(int slot, const std::stop_token& stop) {
   absl::StatusOr<worker::v1::Repository> repository = RepositoryOf(env_.options, slot, "");
   if (!repository.ok()) return;
   *request.mutable_probe()->mutable_repository() = *std::move(repository);
+  int64_t inits = 0;
+  {
+    MutexLock lock(&mu_);
+    inits = inits_[slot];
+  }
   const absl::StatusOr<worker::v1::Result> result =
       env_.worker.Run(request, env_.options.probe_deadline, absl::InfiniteDuration(), stop, {});
   if (stop.stop_requested()) return;
   const Repository found = ToRepository(slot, result);
-  Note(found);
-  if (found.health() == Repository::HEALTHY) RemoveLeftovers(found, stop);
-}
-
-void Repositories::Note(const Repository& found) {
   bool news = false;
   {
     MutexLock lock(&mu_);
-    Repository& known = found_[found.slot()];
-    news = IsNews(known, found);
-    known = found;
+    news = inits == inits_[slot] && Keep(found);
   }
   if (news) changed_();
+  if (found.health() == Repository::HEALTHY) RemoveLeftovers(found, stop);
+}
+
+bool Repositories::Keep(const Repository& found) {
+  Repository& known = found_[found.slot()];
+  const bool news = IsNews(known, found);
+  known = found;
+  return news;
 }
 
 Repository Repositories::ToRepository(int slot, const absl::StatusOr<worker::v1::Result>& result) {

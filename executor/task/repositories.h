@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -47,8 +48,8 @@ class Repositories {
   void NoteIll(const std::string& root) ABSL_LOCKS_EXCLUDED(mu_);
   void ProbeLoop(int slot, const std::stop_token& stop);
   void Probe(int slot, const std::stop_token& stop);
-  // Keeps what was found, tells when it is news.
-  void Note(const ::vmkeep::v1::Repository& found) ABSL_LOCKS_EXCLUDED(mu_);
+  // Keeps what was found; true when it is news.
+  bool Keep(const ::vmkeep::v1::Repository& found) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ::vmkeep::v1::Repository ToRepository(int slot, const absl::StatusOr<worker::v1::Result>& result);
   void RemoveLeftovers(const ::vmkeep::v1::Repository& repository, const std::stop_token& stop);
 
@@ -57,6 +58,9 @@ class Repositories {
   const std::function<void()> changed_;
   Mutex mu_;
   std::map<int, ::vmkeep::v1::Repository> found_ ABSL_GUARDED_BY(mu_);
+  // By slot, the Inits that went well. A probe that began before the last of them may have looked
+  // before the marker was there: its word is dropped.
+  std::map<int, int64_t> inits_ ABSL_GUARDED_BY(mu_);
   std::map<int, std::stop_source> naps_ ABSL_GUARDED_BY(mu_);  // ended by Refresh()
   std::vector<std::jthread> threads_;                          // last: they use the rest
 };

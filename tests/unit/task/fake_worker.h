@@ -45,6 +45,11 @@ class FakeWorker final : public Worker {
         result.mutable_probe()->set_id(request.probe().repository().id());
         result.mutable_probe()->set_free_bytes(free_bytes);
         break;
+      case Job::kInitRepository:
+        Note("init_repository");
+        result.mutable_probe()->set_id(request.init_repository().repository().id());
+        result.mutable_probe()->set_free_bytes(free_bytes);
+        break;
       case Job::kCopy:
         Note("copy " + request.copy().file());
         if (on_copy) status = on_copy(stop);
