@@ -53,7 +53,7 @@ absl::StatusOr<std::unique_ptr<Hypervisor>> OpenHypervisor(const Options& option
                                                            metrics::Registry& metrics) {
   if (options.hypervisor == "sim") return OpenSim(options);
   return std::make_unique<LateHypervisor>(
-      "libvirt", /*simulated=*/false, RealClock(),
+      "libvirt", BackupMethod::kOverlays, /*simulated=*/false, RealClock(),
       [uri = options.libvirt_uri, allowed = options.apparmor_allowed, &metrics] {
         return LibvirtHypervisor::Open(
             {.uri = uri,

@@ -25,10 +25,11 @@ class LateHypervisor final : public Hypervisor {
   using Open = std::function<absl::StatusOr<std::unique_ptr<Hypervisor>>()>;
 
   // Tries once before it returns, then in the background with growing delays.
-  LateHypervisor(std::string name, bool simulated, Clock& clock, Open open);
+  LateHypervisor(std::string name, BackupMethod method, bool simulated, Clock& clock, Open open);
 
   std::string name() const override { return name_; }
   bool simulated() const override { return simulated_; }
+  BackupMethod method() const override { return method_; }
   absl::StatusOr<std::vector<VmSummary>> ListVms() override;
   void OnChange(std::function<void()> changed) override;
   absl::StatusOr<VmDescription> Describe(absl::string_view vm_uuid) override;
@@ -43,12 +44,16 @@ class LateHypervisor final : public Hypervisor {
   absl::Status RemoveOverlay(const OverlayDisk& disk) override;
   absl::StatusOr<std::string> RestoreXml(const VmDescription& vm,
                                          const std::vector<RestoreFile>& files) override;
+  absl::Status StartExport(const ExportPlan& plan) override;
+  absl::StatusOr<ExportStatus> GetExportStatus(const ExportPlan& plan) override;
+  absl::Status EndExport(const ExportPlan& plan) override;
 
  private:
   bool TryOpen() ABSL_LOCKS_EXCLUDED(mu_);
   absl::StatusOr<Hypervisor*> Get() ABSL_LOCKS_EXCLUDED(mu_);
 
   const std::string name_;
+  const BackupMethod method_;
   const bool simulated_;
   Clock& clock_;
   const Open open_;
