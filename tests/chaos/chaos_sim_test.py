@@ -17,7 +17,9 @@ class ChaosSimTest(unittest.TestCase):
     def test_every_point_holds_under_every_fault(self):
         with tempfile.TemporaryDirectory(prefix="vmkeep-chaos.") as folder:
             out = pathlib.Path(folder) / "out.json"
-            code = subprocess.run([ROOT / "tools/chaos", "--backend", "sim", "--json", out], check=False).returncode
+            # All but the stops, which wait a minute each and have a test of their own.
+            code = subprocess.run([ROOT / "tools/chaos", "--backend", "sim", "--faults", "[!s]*", "--json", out],
+                                  check=False).returncode
             result = json.loads(out.read_text())
         self.assertEqual(result["wrong"], [])
         self.assertEqual((code, result["not_run"]), (0, 0))
