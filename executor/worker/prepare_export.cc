@@ -2,6 +2,7 @@
 
 #include "common/fault_point/fault_point.h"
 #include "common/fs/files.h"
+#include "common/manifest/manifest.h"
 #include "common/status_macros.h"
 #include "executor/worker/repository.h"
 
@@ -15,7 +16,7 @@ absl::Status MakeStaging(const RepositoryRoot& root, const std::string& incoming
   VMKEEP_ASSIGN_OR_RETURN(const fs::Fd folder, fs::MakeDirs(incoming, incoming_name, 0700));
   VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.prepare-export.remove.before"));
   VMKEEP_RETURN_IF_ERROR(fs::RemoveTree(folder, kExportStaging).status());
-  VMKEEP_RETURN_IF_ERROR(fs::RemoveTree(folder, kExportFolder).status());
+  VMKEEP_RETURN_IF_ERROR(fs::RemoveTree(folder, manifest::kExportFolder).status());
   VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.prepare-export.make.before"));
   VMKEEP_RETURN_IF_ERROR(fs::MakeDirs(folder, kExportStaging, 0700).status());
   VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.prepare-export.make.after"));

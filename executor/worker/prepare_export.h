@@ -7,10 +7,9 @@
 
 namespace vmkeep::worker {
 
-// Below an incoming folder: what the hypervisor writes into, and what it wrote once that is
-// checked.
+// Below an incoming folder: what the hypervisor writes into. Checked, it gets the name
+// manifest::kExportFolder.
 inline constexpr char kExportStaging[] = ".export";
-inline constexpr char kExportFolder[] = "export";
 
 // Makes an empty folder for a hypervisor to export into; see worker.proto. What an earlier export
 // of this try left goes, the sealed one too: the caller knows that nobody writes there any more.
