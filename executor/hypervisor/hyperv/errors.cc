@@ -71,8 +71,9 @@ absl::Status VmAmbiguous(absl::string_view vm, const std::vector<std::string>& i
 
 absl::Status VmInvalidState(absl::string_view vm, absl::string_view said) {
   return MakeError(StatusCode::kFailedPrecondition, "VM_INVALID_STATE",
-                   StrCat("VM ", vm, " is in a state in which Hyper-V does not do this: look at it "
-                                     "in Hyper-V Manager (",
+                   StrCat("VM ", vm,
+                          " is in a state in which Hyper-V does not do this: look at it "
+                          "in Hyper-V Manager (",
                           said, ")"));
 }
 

@@ -156,14 +156,14 @@ absl::Status Protocol::Verdict(const std::optional<process::ExitStatus>& exit,
     case Line::kDone:
       if (exit && exit->ok()) return absl::OkStatus();
       return error::ScriptFailed(
-          script_, WithErr(absl::StrCat("said that it was done, but its end was another: ", how),
-                           err));
+          script_,
+          WithErr(absl::StrCat("said that it was done, but its end was another: ", how), err));
     default:
       // Also for exit status 0: it is what a PowerShell gives that has done nothing at all.
       return error::ScriptFailed(
           script_, WithErr(absl::StrCat("ended without ",
-                                        said_hello_ ? "saying how it went" : "its first line",
-                                        " (", how, ")"),
+                                        said_hello_ ? "saying how it went" : "its first line", " (",
+                                        how, ")"),
                            err));
   }
 }

@@ -90,9 +90,10 @@ absl::Status RefuseSameNames(const wire::Vm& vm) {
     for (const std::string& parent : disk.parents()) found = same(parent) || found;
     if (!found) continue;
     return error::CannotBackUp(
-        vm.name(), absl::StrCat("disk ", TargetOf(disk), " (", disk.path(),
-                                ") or a parent of it has the file name of another image of the VM, "
-                                "in another folder: rename one, an export puts them in one folder"));
+        vm.name(),
+        absl::StrCat("disk ", TargetOf(disk), " (", disk.path(),
+                     ") or a parent of it has the file name of another image of the VM, "
+                     "in another folder: rename one, an export puts them in one folder"));
   }
   return absl::OkStatus();
 }
