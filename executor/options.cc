@@ -60,6 +60,9 @@ ABSL_FLAG(absl::Duration, stall_timeout, absl::Seconds(60),
           "a copy in which no byte moves for so long is given up");
 ABSL_FLAG(absl::Duration, copy_deadline, absl::Hours(24),
           "a copy that takes longer is given up, unless the controller asks otherwise");
+ABSL_FLAG(absl::Duration, export_stall_timeout, absl::Minutes(10),
+          "an export of the hypervisor's in which neither a byte nor its percentage moves for so "
+          "long is given up");
 ABSL_FLAG(
     absl::Duration, probe_interval, absl::Minutes(1),
     "how often each repository is probed; one where jobs hung or kept failing is left alone for "
@@ -138,8 +141,11 @@ absl::StatusOr<TaskOptions> ParseTaskOptions() {
   }
   tasks.stall_timeout = absl::GetFlag(FLAGS_stall_timeout);
   tasks.copy_deadline = absl::GetFlag(FLAGS_copy_deadline);
-  if (tasks.stall_timeout < absl::Seconds(1) || tasks.copy_deadline < absl::Seconds(1)) {
-    return InvalidArgument("--stall_timeout, --copy_deadline", "must be 1s or more");
+  tasks.export_stall_timeout = absl::GetFlag(FLAGS_export_stall_timeout);
+  if (tasks.stall_timeout < absl::Seconds(1) || tasks.copy_deadline < absl::Seconds(1) ||
+      tasks.export_stall_timeout < absl::Seconds(1)) {
+    return InvalidArgument("--stall_timeout, --copy_deadline, --export_stall_timeout",
+                           "must be 1s or more");
   }
   tasks.probe_interval = absl::GetFlag(FLAGS_probe_interval);
   tasks.probe_deadline = absl::GetFlag(FLAGS_probe_deadline);
