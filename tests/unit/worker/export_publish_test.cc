@@ -191,7 +191,7 @@ TEST_F(ExportPublishTest, AnExportThatNobodySealedGoes) {
 }
 
 // A share of Windows shows a read-only attribute as these modes. Removed by an ordinary user too:
-// root may write everywhere. Seen red: without the chmod before the second pass.
+// root may write everywhere. Seen red: without the fchmod of RemoveTree.
 TEST_F(ExportPublishTest, ReadOnlyTreesAndLinksInThemGo) {
   Put(host_.path("outside/precious"), "x");
   const auto spoil = [&](const std::string& at) {
