@@ -69,6 +69,10 @@ constexpr std::array kAdvice = {
         "with; its log says why. The VM was merged back."},
     Advice{"EXECUTOR_STOPPED",
            "The host's executor was stopped, perhaps for an upgrade. Start it again."},
+    Advice{
+        "EXPORT_INCOMPLETE",
+        "What the hypervisor exported is not the whole VM, as the message says. See that nothing "
+        "else writes into the repository, and look at the hypervisor's own log."},
     Advice{"FILE_EXISTS", kHostDisk},
     Advice{"FILE_NOT_FOUND", kHostDisk},
     Advice{"FILE_TOO_LONG", kHostDisk},
