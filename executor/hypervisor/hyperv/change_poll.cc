@@ -37,7 +37,7 @@ void ChangePoll::Loop(const std::stop_token& stop) {
     if (stop.stop_requested()) return;
     if (!vms.ok()) {
       // Once: the same again says nothing new. Whoever lists the VMs gets the error.
-      if (!failing) log::Warning("vms_not_listed", {{"error", vms.status().ToString()}});
+      if (!failing) log::Warning("vms_not_listed", {{"error", vms.status().message()}});
       failing = true;
       continue;
     }

@@ -114,7 +114,8 @@ Disk DiskOf(const wire::Disk& said) {
 }  // namespace
 
 bool IsAbsolutePath(absl::string_view path) {
-  if (absl::StartsWith(path, "/") || absl::StartsWith(path, "\\\\")) return path.size() > 2;
+  if (absl::StartsWith(path, "/")) return path.size() > 1;
+  if (absl::StartsWith(path, "\\\\")) return path.size() > 2;
   return path.size() > 3 && absl::ascii_isalpha(static_cast<unsigned char>(path[0])) &&
          path[1] == ':' && (path[2] == '\\' || path[2] == '/');
 }
