@@ -16,7 +16,6 @@ import pathlib
 import re
 import sys
 import threading
-import time
 import uuid
 
 POLL = 0.05
@@ -29,7 +28,6 @@ class Service:
         self.scenario = json.loads(pathlib.Path(scenario).read_text())
         self.goes = self.scenario.get("export", {})
         self.running = {}  # by VM: an event that ends it
-        self.log = []  # every request, as it came
         for name in ("requests", "jobs"):
             (self.folder / name).mkdir(exist_ok=True)
 
@@ -38,7 +36,8 @@ class Service:
             for file in sorted((self.folder / "requests").glob("*.json")):
                 request = json.loads(file.read_text())
                 file.unlink()
-                self.log.append(request)
+                with (self.folder / "requests.log").open("a") as log:
+                    log.write(json.dumps(request) + "\n")
                 self.take(file.stem, request)
         for event in self.running.values():
             event.set()
@@ -64,7 +63,8 @@ class Service:
             self.say(vm, request, "Failed", percent, f"Failed to export virtual machine. {message}")
 
         if asked["capture"] in self.goes.get("refuse", {}):
-            time.sleep(0.3)
+            # It makes its folders before it asks the guest.
+            (unix_path(asked["path"]) / asked["name"] / "Virtual Machines").mkdir(parents=True)
             return fail(0, self.goes["refuse"][asked["capture"]])
         if (asked["state"] in ("Running", "Paused")) != bool(asked["capture"]):
             return fail(0, f"-CaptureLiveState '{asked['capture']}' of a VM that is {asked['state']} (0x80070057).")
@@ -109,6 +109,7 @@ def main():
     stop = threading.Event()
     thread = threading.Thread(target=Service(sys.argv[1]).serve, args=(stop,))
     thread.start()
+    print("serving", flush=True)
     sys.stdin.read()
     stop.set()
     thread.join()
