@@ -18,7 +18,10 @@ ENDINGS = ("done", "error", "cancelled")
 
 
 def need_windows():
-    """Skips the whole file, loudly, where there is no PowerShell to be had."""
+    """Skips the whole file, loudly, where it is not asked for or no PowerShell is to be had."""
+    if os.environ.get("VMKEEP_WINDOWS") != "1":
+        print(f"!!! SKIPPED: {sys.argv[0]}: tools/test --windows runs it")
+        sys.exit(77)
     made = subprocess.run([HERE / "setup"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     if made.returncode == 77:
         print(f"!!! SKIPPED: {sys.argv[0]}: the Hyper-V scripts are not run by a PowerShell here")
@@ -34,6 +37,13 @@ def load_wire(folder):
     from google.protobuf import json_format
     from vmkeep.hyperv.v1 import script_pb2
     return script_pb2.Line, json_format.Parse
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.02)
 
 
 def windows_path(path):
@@ -77,12 +87,11 @@ class Run:
         self.process.stdin.flush()
 
     def wait_line(self, kind):
-        deadline = time.monotonic() + SECONDS
-        while not any(line.WhichOneof("body") == kind for line in self.lines):
-            assert self.process.poll() is None and time.monotonic() < deadline, f"no {kind} line: {self.told()}"
-            time.sleep(0.02)
+        wait_until(lambda: kind in self.kinds() or self.process.poll() is not None)
+        assert kind in self.kinds(), f"no {kind} line: {self.told()}"
 
     def told(self):
+        """All that it wrote."""
         self.err.seek(0)
         return "".join(self.raw) + self.err.read()
 
@@ -100,7 +109,6 @@ class Run:
             self.process.kill()
             raise AssertionError(f"{self.script} did not end: {self.told()}")
         self.reader.join()
-        self.process.stdout.close()
         kinds = self.kinds()
         assert self.bad is None, self.bad
         assert kinds and kinds[0] == "hello" and kinds.count("hello") == 1, self.told()
@@ -110,12 +118,20 @@ class Run:
         assert (code == 0) == (kinds[-1] == "done"), f"exit code {code}: {self.told()}"
         if "progress" in kinds or (self.script, kinds[-1]) == ("export-vm", "done"):
             assert kinds.count("started") == 1 and "progress" not in kinds[:kinds.index("started")], self.told()
-        self.err.close()
         return self.lines[-1]
 
-    def close(self):
+    def hang_up(self):
+        """The end of its standard input."""
         if not self.process.stdin.closed:
             self.process.stdin.close()
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for file in (self.process.stdin, self.process.stdout, self.err):
+            if not file.closed:
+                file.close()
 
 
 class Host:
@@ -165,9 +181,6 @@ class Host:
 
     def close(self):
         for run in self.runs:
-            if run.process.poll() is None:
-                run.process.kill()
-                run.process.wait()
             run.close()
         self.service.stdin.close()
         self.service.wait()

@@ -93,7 +93,7 @@ class Requests(host.HostTest):
     def test_no_request_at_all(self):
         site = self.host(vm(1, "web"))
         run = site.start("list-vms")
-        run.close()
+        run.hang_up()
         run.finish()
         self.assert_error(run, "BAD_REQUEST")
 
