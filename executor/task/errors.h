@@ -37,7 +37,7 @@ absl::Status ExportStalled(absl::string_view vm, absl::Duration after, const abs
 absl::Status ExportDeadline(absl::string_view vm);
 // kUnavailable, EXPORT_LOST: the hypervisor knows nothing of an export that it had begun.
 absl::Status ExportLost(absl::string_view vm);
-absl::Status ExportCancelled();                           // kCancelled, CANCELLED
+absl::Status ExportCancelled();                             // kCancelled, CANCELLED
 absl::Status SequenceUnknown(int64_t asked, int64_t last);  // kOutOfRange, SEQUENCE_UNKNOWN
 
 // Whether the same work may succeed later without a change.

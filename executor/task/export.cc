@@ -113,9 +113,9 @@ absl::Status EndExportSurely(const Environment& env, const ExportPlan& plan,
     absl::Status status = env.hypervisor.EndExport(plan);
     if (status.ok()) return status;
     if (last != status.code()) {
-      log::Warning("end_export_repeated", {{"vm", plan.vm_uuid},
-                                           {"reason", ErrorReason(status)},
-                                           {"error", status.message()}});
+      log::Warning(
+          "end_export_repeated",
+          {{"vm", plan.vm_uuid}, {"reason", ErrorReason(status)}, {"error", status.message()}});
     }
     last = status.code();
     const bool may_pass = error::IsPassing(status) || tries < kTries;
@@ -124,12 +124,9 @@ absl::Status EndExportSurely(const Environment& env, const ExportPlan& plan,
   }
 }
 
-absl::StatusOr<worker::v1::SealExportResult> SealExport(const Environment& env,
-                                                        const TaskRecord& record,
-                                                        const std::vector<Disk>& disks,
-                                                        absl::Duration until,
-                                                        const std::stop_token& stop,
-                                                        const OnProgress& on_progress) {
+absl::StatusOr<worker::v1::SealExportResult> SealExport(
+    const Environment& env, const TaskRecord& record, const std::vector<Disk>& disks,
+    absl::Duration until, const std::stop_token& stop, const OnProgress& on_progress) {
   worker::v1::Request request;
   worker::v1::SealExport& seal = *request.mutable_seal_export();
   VMKEEP_ASSIGN_OR_RETURN(*seal.mutable_repository(),
@@ -143,10 +140,10 @@ absl::StatusOr<worker::v1::SealExportResult> SealExport(const Environment& env,
     for (const ImageLayer& layer : disk.backing) exported.add_parents(BaseName(layer.file));
   }
   const absl::Duration left = std::max(until - env.clock.Monotonic(), absl::ZeroDuration());
-  VMKEEP_ASSIGN_OR_RETURN(worker::v1::Result result,
-                          RunJob(env, request, record.repository_id,
-                                 {.deadline = left, .stall = env.options.stall_timeout}, stop,
-                                 on_progress));
+  VMKEEP_ASSIGN_OR_RETURN(
+      worker::v1::Result result,
+      RunJob(env, request, record.repository_id,
+             {.deadline = left, .stall = env.options.stall_timeout}, stop, on_progress));
   return std::move(*result.mutable_seal_export());
 }
 

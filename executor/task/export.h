@@ -41,12 +41,9 @@ absl::Status EndExportSurely(const Environment& env, const ExportPlan& plan,
                              const std::stop_token& stop);
 
 // Checks and hashes what was exported.
-absl::StatusOr<worker::v1::SealExportResult> SealExport(const Environment& env,
-                                                        const TaskRecord& record,
-                                                        const std::vector<Disk>& disks,
-                                                        absl::Duration until,
-                                                        const std::stop_token& stop,
-                                                        const OnProgress& on_progress);
+absl::StatusOr<worker::v1::SealExportResult> SealExport(
+    const Environment& env, const TaskRecord& record, const std::vector<Disk>& disks,
+    absl::Duration until, const std::stop_token& stop, const OnProgress& on_progress);
 
 // What follows the last folder; names of Windows have either separator.
 std::string BaseName(absl::string_view path);

@@ -33,10 +33,9 @@ absl::Status CheckDisks(const VmDescription& vm, absl::string_view one, absl::st
   }
   for (const Disk& disk : vm.disks) {
     if (IsSafeTarget(disk.target) && (disk.format == one || disk.format == other)) continue;
-    return error::CannotBackUp(
-        vm.name,
-        absl::StrCat("disk \"", disk.target, "\" of format \"", disk.format,
-                     "\" is none that vmkeep knows: ", one, " and ", other, " images are copied"));
+    return error::CannotBackUp(vm.name, absl::StrCat("disk \"", disk.target, "\" of format \"",
+                                                     disk.format, "\" is none that vmkeep knows: ",
+                                                     one, " and ", other, " images are copied"));
   }
   return absl::OkStatus();
 }

@@ -64,8 +64,8 @@ std::optional<StepKind> StepKindNamed(absl::string_view name);
 absl::string_view TaskKindName(TaskKind kind);
 std::optional<TaskKind> TaskKindNamed(absl::string_view name);
 
-// The steps of a task. `method` and `disks`, the targets, are known once the preflight is done; before
-// that a backup has the steps of kOverlays, without disks.
+// The steps of a task. `method` and `disks`, the targets, are known once the preflight is done;
+// before that a backup has the steps of kOverlays, without disks.
 std::vector<Step> StepsOf(TaskKind kind, BackupMethod method,
                           const std::vector<std::string>& disks);
 

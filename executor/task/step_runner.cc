@@ -90,8 +90,8 @@ std::vector<std::string> StepRunner::disks() const {
 absl::Status StepRunner::RunPreflight(const std::stop_token& stop) {
   Enter(Progress::PREFLIGHT);
   const bool exports = env_.hypervisor.method() == BackupMethod::kExport;
-  VMKEEP_ASSIGN_OR_RETURN(data_, exports ? PreflightExport(env_, record_, stop)
-                                         : Preflight(env_, record_, stop));
+  VMKEEP_ASSIGN_OR_RETURN(
+      data_, exports ? PreflightExport(env_, record_, stop) : Preflight(env_, record_, stop));
   return absl::OkStatus();
 }
 
@@ -179,8 +179,8 @@ absl::Status StepRunner::RunExport(const std::stop_token& stop) {
   VMKEEP_ASSIGN_OR_RETURN(
       data_.snapshot,
       ExportVm(env_, Exporting(), *export_until_, stop, [this](const ExportStatus& status) {
-        const int64_t by_percent = static_cast<int64_t>(static_cast<double>(DataBytes()) / 100 *
-                                                        status.percent);
+        const int64_t by_percent =
+            static_cast<int64_t>(static_cast<double>(DataBytes()) / 100 * status.percent);
         const int64_t done = std::max(status.bytes_done, by_percent);
         progress_.Update(done, std::max(done, DataBytes()), 0);
       }));

@@ -41,8 +41,8 @@ absl::Status RunRemoval(const Environment& env, const worker::v1::Request& reque
       .status();
 }
 
-// The journal tells what the task let a hypervisor write into; without a word of it nothing is known
-// to be safe.
+// The journal tells what the task let a hypervisor write into; without a word of it nothing is
+// known to be safe.
 absl::Status EndExportOf(const Environment& env, const TaskRecord& record) {
   VMKEEP_ASSIGN_OR_RETURN(const std::string folder, env.journal.ExportFolder(record.task));
   if (folder.empty()) return absl::OkStatus();

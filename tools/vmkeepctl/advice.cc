@@ -35,6 +35,9 @@ constexpr char kMerge[] =
     "The VM may still run on its overlay: \"vmkeepctl vm list --overlay\" says so. The executor "
     "goes on merging by itself; watch the host's free space, and read its executor's log when the "
     "overlay stays.";
+constexpr char kExport[] =
+    "Look at the host's hypervisor, at the storage server, and at the network to it: the export "
+    "did not come to its end in time.";
 constexpr char kAgain[] = "Nothing is wrong with the VM.";
 
 // Sorted by reason.
@@ -66,13 +69,22 @@ constexpr std::array kAdvice = {
     Advice{
         "EXECUTOR_RESTARTED",
         "The host's executor ended in the middle of the work, and this work could not be gone on "
-        "with; its log says why. The VM was merged back."},
+        "with; its log says why. What it had begun on the VM was undone."},
     Advice{"EXECUTOR_STOPPED",
            "The host's executor was stopped, perhaps for an upgrade. Start it again."},
+    Advice{"EXPORT_DEADLINE", kExport},
     Advice{
         "EXPORT_INCOMPLETE",
         "What the hypervisor exported is not the whole VM, as the message says. See that nothing "
         "else writes into the repository, and look at the hypervisor's own log."},
+    Advice{"EXPORT_LOST",
+           "See whether the host's executor or its hypervisor was restarted meanwhile. Nothing is "
+           "wrong with the VM."},
+    Advice{"EXPORT_NOT_ENDED",
+           "The host could not make sure that the VM is not exported any more, so the files stay. "
+           "Look whether its hypervisor still exports the VM; the executor removes them once it "
+           "does not."},
+    Advice{"EXPORT_STALLED", kExport},
     Advice{"FILE_EXISTS", kHostDisk},
     Advice{"FILE_NOT_FOUND", kHostDisk},
     Advice{"FILE_TOO_LONG", kHostDisk},
@@ -114,6 +126,7 @@ constexpr std::array kAdvice = {
     Advice{"MERGE_FAILED", kMerge},
     Advice{"MERGE_NOT_READY", kMerge},
     Advice{"NOT_A_PLAIN_FILE", kHostDisk},
+    Advice{"NOT_OF_THIS_HYPERVISOR", kBug},
     Advice{"NOT_PERMITTED",
            "Let the host's executor and worker read and write the file that the message names."},
     Advice{"NO_REPOSITORY",

@@ -52,7 +52,7 @@ struct CopyBegin {
 // a crash.
 struct BackupData {
   VmDescription vm;
-  std::string restore_xml;  // ready for `virsh define`; with secrets, like the rest
+  std::string restore_xml;            // ready for `virsh define`; with secrets, like the rest
   std::vector<OverlayDisk> overlays;  // of each disk; of an export empty
   std::optional<SnapshotResult> snapshot;
   std::map<std::string, CopyBegin> copies_begun;         // by target
