@@ -43,7 +43,8 @@ void ChangePoll::Loop(const std::stop_token& stop) {
     }
     failing = false;
     Seen now = SeenIn(*vms);
-    const bool change = last && *last != now;
+    // The first time too: whoever asked to be told may have looked before that.
+    const bool change = !last || *last != now;
     last = std::move(now);
     if (change) changed_();
   } while (clock_.WaitFor(period_, stop));

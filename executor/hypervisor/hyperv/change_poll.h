@@ -20,7 +20,7 @@ namespace vmkeep::executor::hyperv {
 class ChangePoll {
  public:
   using List = std::function<absl::StatusOr<std::vector<VmSummary>>(const std::stop_token&)>;
-  // Looks first at once; what it finds then is no change.
+  // Looks first at once; what it finds then counts as a change.
   ChangePoll(List list, absl::Duration period, Clock& clock, std::function<void()> changed);
 
  private:

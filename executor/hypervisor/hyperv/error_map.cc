@@ -38,6 +38,8 @@ enum Win32 : uint32_t {
   kNetworkUnreachable = 1231,
 };
 constexpr uint32_t kWin32Facility = 0x80070000;
+// The errors of VSS, VSS_E_*: 0x800423xx.
+constexpr uint32_t kVss = 0x80042300;
 
 // A message as part of a sentence: one line, cut, with the code.
 std::string Said(const wire::Error& error) {
@@ -89,6 +91,13 @@ absl::Status ByWin32(const wire::Error& error, const ScriptContext& context) {
   }
 }
 
+// The guest could not make its data consistent, and nothing less was allowed. That a job hands
+// through the guest's code is [open].
+absl::Status ByVss(const wire::Error& error, const ScriptContext& context) {
+  if ((error.code() & 0xFFFFFF00) != kVss || !context.exports) return absl::OkStatus();
+  return error::QuiesceFailed(context.vm, Said(error));
+}
+
 // The script's own reasons; OK for those that say no more than the code does.
 absl::Status ByReason(const wire::Error& error, const ScriptContext& context) {
   const std::string& reason = error.reason();
@@ -107,7 +116,7 @@ absl::Status ByReason(const wire::Error& error, const ScriptContext& context) {
 }  // namespace
 
 absl::Status FromScript(const wire::Error& error, const ScriptContext& context) {
-  for (const auto by : {&ByReason, &ByWmi, &ByWin32}) {
+  for (const auto by : {&ByReason, &ByWmi, &ByWin32, &ByVss}) {
     if (absl::Status known = by(error, context); !known.ok()) return known;
   }
   const std::string reason = error.reason().empty() ? "no reason" : ToUtf8(error.reason());

@@ -7,7 +7,6 @@
 #include "absl/strings/str_cat.h"
 
 #include <algorithm>
-#include <array>
 #include <vector>
 
 namespace vmkeep::executor::hyperv {
@@ -32,9 +31,7 @@ std::vector<wire::Capture> CapturesOf(QuiescePolicy policy) {
 
 // Reasons for which a script refuses before it asks Hyper-V for anything.
 bool RefusedBeforehand(const wire::Error& error) {
-  constexpr std::array<absl::string_view, 6> kReasons = {
-      "AMBIGUOUS", "BAD_REQUEST", "BUSY", "NOT_A_FOLDER", "NOT_FOUND", "NO_HYPERV"};
-  return std::find(kReasons.begin(), kReasons.end(), error.reason()) != kReasons.end();
+  return error.reason() == "BUSY" || error.reason() == "NOT_A_FOLDER";
 }
 
 std::string DetailOf(const wire::Started& started, QuiescePolicy policy) {
@@ -87,6 +84,7 @@ void Export::Run() {
 
 void Export::Note(const wire::Line& line) {
   MutexLock lock(&mu_);
+  if (line.has_vm()) found_ = true;
   if (line.has_started()) NoteStarted(line.started());
   if (line.has_progress()) {
     status_.percent = std::clamp(line.progress().percent(), 0, 100);
@@ -94,7 +92,8 @@ void Export::Note(const wire::Line& line) {
   }
   // Of a script that is killed after `cancelled`, nothing runs all the same.
   if (line.has_cancelled()) quiet_ = true;
-  if (line.has_error()) quiet_ = !begun_ && RefusedBeforehand(line.error());
+  // A script looks for the VM, says so, and only then begins anything.
+  if (line.has_error()) quiet_ = !found_ || (!begun_ && RefusedBeforehand(line.error()));
 }
 
 // What was begun must be what was asked for: the record is made of it.

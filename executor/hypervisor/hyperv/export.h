@@ -63,6 +63,7 @@ class Export {
 
   mutable Mutex mu_;
   CondVar changed_;
+  bool found_ ABSL_GUARDED_BY(mu_) = false;  // the script has found the VM
   bool begun_ ABSL_GUARDED_BY(mu_) = false;
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
   bool quiet_ ABSL_GUARDED_BY(mu_) = false;  // see CancelAndWait()

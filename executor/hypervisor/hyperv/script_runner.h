@@ -20,8 +20,8 @@ struct RunnerOptions {
   std::string scripts;      // the folder of the scripts, absolute
   // Until the script's first line: a PowerShell takes seconds on a host under load.
   absl::Duration start_deadline = absl::Seconds(60);
-  // From the cancel to the kill.
-  absl::Duration cancel_grace = absl::Seconds(10);
+  // From the cancel to the kill: export-vm.ps1 gives a job 10 s to stop.
+  absl::Duration cancel_grace = absl::Seconds(15);
   // From the last line to the exit.
   absl::Duration exit_grace = absl::Seconds(10);
   std::vector<std::pair<std::string, std::string>> environment = {};  // added to ours

@@ -149,6 +149,34 @@ TEST_F(HyperVExportTest, ARefusedOneHasNothingToBeEnded) {
   EXPECT_FALSE(RanEndExport());
 }
 
+// Nothing has begun before the VM was found; later it may have, whatever the error is called.
+TEST_F(HyperVExportTest, WhetherAnythingHasBegunIsToldByTheOrderOfLines) {
+  Open();
+  EXPECT_THAT(Start("export-no-hyperv"), HasReason("HYPERV_MISSING"));
+  EXPECT_THAT(hypervisor_->EndExport(plan_), IsOk());
+  EXPECT_FALSE(RanEndExport());
+  EXPECT_THAT(Start("export-no-hyperv-later"), HasReason("HYPERV_MISSING"));
+  EXPECT_THAT(hypervisor_->EndExport(plan_), IsOk());
+  EXPECT_TRUE(RanEndExport());
+}
+
+// What the real scripts said, see tests/fixtures/README.md.
+TEST_F(HyperVExportTest, RecordedExportsAreUnderstood) {
+  Open();
+  ASSERT_THAT(Start("recorded/running"), IsOk());
+  const ExportStatus done = Ended();
+  EXPECT_EQ(done.phase, ExportPhase::kDone) << done.error;
+  EXPECT_EQ(done.result.consistency, Consistency::kApplication);
+  EXPECT_GT(done.bytes_done, 1 << 20);
+  ASSERT_THAT(Start("recorded/fails-at-40"), IsOk());
+  EXPECT_THAT(Ended().error, HasReason("REPOSITORY_FULL"));
+  EXPECT_EQ(Ended().percent, 40);
+  ASSERT_THAT(Start("recorded/cancelled"), IsOk());
+  EXPECT_THAT(Ended().error, HasReason("CANCELLED"));
+  EXPECT_THAT(hypervisor_->EndExport(plan_), IsOk());
+  EXPECT_FALSE(RanEndExport());
+}
+
 TEST_F(HyperVExportTest, AVmIsExportedOnceAtATime) {
   Open();
   ASSERT_THAT(Start("export-until-cancel"), IsOk());

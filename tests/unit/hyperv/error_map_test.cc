@@ -65,6 +65,7 @@ TEST(ErrorMapTest, OfAnExport) {
               {32774, "JOB_FAILED", StatusCode::kUnavailable, "VM_BUSY"},
               {32775, "JOB_FAILED", StatusCode::kFailedPrecondition, "VM_INVALID_STATE"},
               {32777, "JOB_FAILED", StatusCode::kUnavailable, "HYPERVISOR_UNAVAILABLE"},
+              {0x800423F4, "JOB_FAILED", StatusCode::kFailedPrecondition, "QUIESCE_FAILED"},
               {0, "NO_HYPERV", StatusCode::kFailedPrecondition, "HYPERV_MISSING"},
               {0x80070005, "NO_HYPERV", StatusCode::kFailedPrecondition, "HYPERV_MISSING"},
               {0, "NOT_FOUND", StatusCode::kNotFound, "VM_NOT_FOUND"},
