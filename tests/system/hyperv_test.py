@@ -169,7 +169,19 @@ class HyperVTest(SystemTest):
         self.site.ctl("backup", "retry", backup)
         self.published(backup)
 
-    def test_a_full_share_fails_and_moves(self):
+    def test_a_share_that_goes_in_mid_export(self):
+        """A backup that named no repository goes to the other one."""
+        self.fault("fail_at_40", code=0x80070040, reason="JOB_FAILED", message="the network name is gone", once=True)
+        record, _ = self.published(self.create(1, "moves", repository=0))
+        self.assertEqual(record["epoch"], "2")
+        self.assertIn("moved", record["placement_reason"])
+        self.assert_nothing_left()
+        self.fault("fail_at_40", code=0x80070035, reason="JOB_FAILED", message="no such network path")
+        record = self.site.wait_state(self.create(1, "stays"), "UNRESOURCED", seconds=180)
+        self.assertTrue(record["failure"]["retryable"])
+        self.assert_nothing_left()
+
+    def test_a_full_share(self):
         self.fault("fail_at_40", code=0x80070070, reason="JOB_FAILED", message="full")
         record = self.site.wait_state(self.create(1, "full"), "UNRESOURCED")
         self.assertEqual((record["failure"]["reason"], record["failure"]["retryable"]), ("REPOSITORY_FULL", True))

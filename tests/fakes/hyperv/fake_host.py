@@ -9,7 +9,7 @@ VMKEEP_FAKE_HYPERV_DIR is the host:
                      "no_vss": true}]; images are files with those paths
   hold               while it is there an export stands still before its last image
   refuse             {"code", "reason", "message"}: what the next exports fail with, at once
-  fail_at_40         the same, after part of the files
+  fail_at_40         the same, after part of the files; either is taken away when it strikes, if it has "once"
   jobs/<id>.json     the export that runs: {"pid", "folder", "percent", "state", "error"}
 
 As on a real host the export is done by another process than the script: it goes on when the script is killed. What this
@@ -78,6 +78,15 @@ def write_json(path, value):
     beside.rename(path)
 
 
+def fault(name):
+    """Raises what the file says, if it is there."""
+    path = HOST / name
+    if error := read_json(path):
+        if error.pop("once", False):
+            path.unlink()
+        raise Failed(**error)
+
+
 def vms():
     return read_json(HOST / "vms.json") or []
 
@@ -135,8 +144,7 @@ def export(vm, folder):
         images = [image for disk in vm["disks"] for image in [disk["path"], *disk.get("parents", [])]]
         for done, image in enumerate(images):
             if done == len(images) - 1:
-                if error := read_json(HOST / "fail_at_40"):
-                    raise Failed(**error)
+                fault("fail_at_40")
                 while (HOST / "hold").exists():
                     time.sleep(0.02)
             shutil.copyfile(image, disks / os.path.basename(image))
@@ -209,8 +217,7 @@ def export_vm(request):
         captures = [each for each in captures if each != "DATA_CONSISTENT"]
         if not captures:
             raise Failed("JOB_FAILED", "the guest cannot do it", 0x80041F00)
-    if error := read_json(HOST / "refuse"):
-        raise Failed(**error)
+    fault("refuse")
     start_job(vm, str(folder))
     say(started={"capture": captures[0], "off": vm["state"] != "Running"})
     return follow(vm, folder)
