@@ -4,6 +4,9 @@
 #include "common/error.h"
 #include "tests/fuzz/fuzz.h"
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
 #include <string>
 
 namespace vmkeep::manifest {
@@ -18,9 +21,9 @@ void RequireRefusal(const absl::Status& status) {
 
 bool StaysInFolder(const v1::Manifest& manifest, const std::string& file) {
   if (IsPlainFileName(file)) return true;
-  return manifest.hypervisor() == "hyperv" && file.starts_with("export/") &&
-         ("/" + file + "/").find("/../") == std::string::npos &&
-         file.find('\\') == std::string::npos && file.find('\0') == std::string::npos;
+  return manifest.hypervisor() == "hyperv" && absl::StartsWith(file, "export/") &&
+         !absl::StrContains(absl::StrCat("/", file, "/"), "/../") &&
+         !absl::StrContains(file, '\\') && !absl::StrContains(file, '\0');
 }
 
 // What becomes a part of a path is a plain name, or a path that does not leave its folder.

@@ -100,7 +100,7 @@ TEST_F(ExportPublishTest, FromTheExportToTheManifestAndAway) {
   EXPECT_THAT(Tree(root_.path("vmkeep/.scrub")), IsEmpty());
 }
 
-// Seen red one by one, with that check taken out.
+// Seen red: without the look for stray files, and without that at the lengths.
 TEST_F(ExportPublishTest, WhatChangedSinceTheSealIsNotPublished) {
   namespace stdfs = std::filesystem;
   const std::string configuration = kConfiguration;
@@ -216,7 +216,7 @@ TEST_F(ExportPublishTest, ReadOnlyTreesAndLinksInThemGo) {
   const auto give_away = [](const std::string& root) {
     EXPECT_EQ(lchown(root.c_str(), 65534, 65534), 0);
     for (const std::string& name : Tree(root))
-      EXPECT_EQ(lchown((root + "/" + name).c_str(), 65534, 65534), 0);
+      EXPECT_EQ(lchown(absl::StrCat(root, "/", name).c_str(), 65534, 65534), 0);
   };
   if (geteuid() != 0) GTEST_SKIP() << "needs root, to be somebody else";
 

@@ -109,7 +109,8 @@ TEST_F(SealExportTest, TheDigestsAreThoseOfOtherPrograms) {
   VMKEEP_ASSERT_OK_AND_ASSIGN(const v1::SealExportResult sealed, Seal(SealRequest()));
   ExpectTrue(sealed);
   std::vector<std::pair<std::string, std::string>> roles;
-  for (const manifest::v1::File& file : sealed.files()) roles.push_back({file.file(), file.role()});
+  for (const manifest::v1::File& file : sealed.files())
+    roles.emplace_back(file.file(), file.role());
   EXPECT_THAT(
       roles,
       ElementsAre(
@@ -384,7 +385,7 @@ TEST_F(SealExportTest, CancelInTheMiddleStopsAndCanBeRepeated) {
   }
 }
 
-// Seen red: without CheckUnchanged(), and with the check of the length alone.
+// Seen red: with the time of change left out of CheckUnchanged().
 TEST_F(SealExportTest, AFileThatIsStillWrittenToIsNoExport) {
   for (const char* name : {"web.vhdx", "gold image.VHDX"}) {
     SCOPED_TRACE(name);
