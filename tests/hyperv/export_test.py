@@ -81,6 +81,14 @@ class Captures(host.HostTest):
             self.assertEqual(run.kinds()[-1], "done")
             self.assertEqual([r["capture"] for r in site.requests()], ["CaptureDataConsistentState", "CaptureCrashConsistentState"])
 
+    def test_one_that_takes_its_time(self):
+        # VSS in the guest: nothing is written yet, and another capture may follow. The script still says that it lives.
+        one = vm(1, "web")
+        site = self.host(one, export={"capture_seconds": 6})
+        run = site.run("export-vm", site.export(one))
+        self.assertEqual(run.kinds()[:4], ["hello", "vm", "vm", "started"])
+        self.assertIn("ExportingVirtualMachine", run.get("vm")[1].status)
+
     def test_not_for_another_reason(self):
         for code in (0x80070070, 0x80070005):
             site, run = self.refused(f"It failed (0x{code:08X}).")
@@ -156,6 +164,8 @@ class Cancels(host.HostTest):
         self.assertTrue(run.finish().HasField("cancelled"), run.raw)
         record("cancelled", run)
         self.assertEqual(site.job(one)["state"], "Terminated")
+        # By stopping the job alone; the other way asks with the GUID as CIM has it.
+        self.assertEqual(site.requests()[1:], [{"verb": "terminate", "vm_id": one["id"]}])
 
     def test_where_stopping_the_job_changes_nothing(self):
         one = vm(1, "web")

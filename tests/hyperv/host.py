@@ -23,11 +23,11 @@ def need_windows():
         print(f"!!! SKIPPED: {sys.argv[0]}: tools/test --windows runs it")
         sys.exit(77)
     made = subprocess.run([HERE / "setup"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-    if made.returncode == 77:
+    if made.returncode == 77 and os.environ.get("CI") != "true":  # there, a skip would pass for a success
         print(f"!!! SKIPPED: {sys.argv[0]}: the Hyper-V scripts are not run by a PowerShell here")
         sys.exit(77)
     if made.returncode != 0:
-        sys.exit(made.returncode)
+        sys.exit(1)
 
 
 def load_wire(folder):

@@ -21,7 +21,12 @@ class Inventory(host.HostTest):
 
     def test_without_rights(self):
         # The cmdlets tell this by the identifier of the error alone.
-        self.assert_error(self.host(vm(1, "web"), denied=True).run("list-vms", {"list_vms": {}}), "FAILED", 0x80070005)
+        fails = {"message": "No permission.", "id": "AccessDenied", "category": "PermissionDenied"}
+        self.assert_error(self.host(vm(1, "web"), get_vm_fails=fails).run("list-vms", {"list_vms": {}}), "FAILED", 0x80070005)
+
+    def test_with_the_module_but_without_the_role(self):
+        fails = {"message": "Invalid namespace (0x8004100E).", "id": "ObjectNotFound", "category": "ObjectNotFound"}
+        self.assert_error(self.host(get_vm_fails=fails).run("list-vms", {"list_vms": {}}), "NO_HYPERV", 0x8004100E)
 
     def test_without_the_module(self):
         run = self.host(modules="/nonexistent").run("list-vms", {"list_vms": {}})

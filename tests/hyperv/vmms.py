@@ -5,6 +5,7 @@
 The scenario's `export`, all optional:
     seconds           how long it takes (2)
     fail_at, message  it fails at that percentage; message as the job says it, with its code
+    capture_seconds   how long before anything is written (0)
     refuse            a message by capture: it fails before anything is written
     never_ends        it stays at `fail_at`
     terminate_ignored a request to end it changes nothing
@@ -62,6 +63,8 @@ class Service:
         def fail(percent, message):
             self.say(vm, request, "Failed", percent, f"Failed to export virtual machine. {message}")
 
+        if ended.wait(self.goes.get("capture_seconds", 0)):
+            return self.say(vm, request, "Terminated", 0, "The operation was cancelled (0x800704C7).")
         if asked["capture"] in self.goes.get("refuse", {}):
             # It makes its folders before it asks the guest.
             (unix_path(asked["path"]) / asked["name"] / "Virtual Machines").mkdir(parents=True)

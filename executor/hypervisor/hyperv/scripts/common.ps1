@@ -9,7 +9,7 @@ $ProgressPreference = 'SilentlyContinue'
 # Codes are Int64 with the value of the 32 bits: a hexadecimal literal without L is a negative Int32.
 $CodeAccessDenied = 0x80070005L
 $CodeFailed = 0x80004005L
-$CodeNoNamespace = 0x8004100EL  # WBEM_E_INVALID_NAMESPACE: there is no root\virtualization\v2
+$CodeNoNamespace = 0x8004100EL  # WBEM_E_INVALID_NAMESPACE: no role, but its module [open: that Get-VM hands it on]
 $CodeInvalidState = 32775L      # a return value of the virtualization provider
 
 $Script:Input_ = $null  # the reader of stdin

@@ -46,7 +46,7 @@ function Measure-Folder([string]$Folder) {
 
 function Get-Percent($Job) {
     if ($Job.Progress.Count -eq 0) { return 0 }
-    return [Math]::Max(0, [Math]::Min(100, [int]$Job.Progress[-1].PercentComplete))
+    return [Math]::Max(0, [Math]::Min(100, [int]$Job.Progress[$Job.Progress.Count - 1].PercentComplete))
 }
 
 # Why a job failed: whatever it or a child of it says; a text when none says anything.

@@ -2,10 +2,12 @@
 #
 # Parameters, their sets and their types are those of Microsoft's reference, so that a call the real cmdlets would refuse is
 # refused here. What the host has stands in the scenario, a JSON file named by VMKEEP_HYPERV_SCENARIO:
-#   vms      id, name, state, status, generation, tpm, dvd, devices,
-#            disks: type, number, location, path, disk_number, persistent_reservations
-#   images   by path: size, file_size, parent
-#   export   how an export goes, for vmms.py, which plays the service; here: stop_ignored, the_job_says ("reason", "error")
+#   vms            id, name, state, status, generation, tpm, dvd, devices,
+#                  disks: type, number, location, path, disk_number, persistent_reservations
+#   images         by path: size, file_size, parent
+#   get_vm_fails   message, id, category
+#   export         how an export goes: see vmms.py, which plays the service; of this module:
+#                  stop_ignored, and the_job_says: "reason" or "error"
 # Beside it: requests/ to the service and jobs/ from it, one file an export.
 $Folder = [System.IO.Path]::GetDirectoryName($env:VMKEEP_HYPERV_SCENARIO)
 $Scenario = [System.IO.File]::ReadAllText($env:VMKEEP_HYPERV_SCENARIO) | ConvertFrom-Json -AsHashtable
@@ -24,10 +26,9 @@ class VirtualMachine {
 }
 
 # As a cmdlet's own error: it ends the caller where the caller says Stop, which a function of a module does not see.
-function Write-CmdletError($Cmdlet, [string]$Message, [string]$Id, [string]$Category, [System.Exception]$Exception) {
-    if ($null -eq $Exception) { $Exception = [System.Exception]::new($Message) }
+function Write-CmdletError($Cmdlet, [string]$Message, [string]$Id, [string]$Category) {
     $name = "$Id,Microsoft.HyperV.PowerShell.Commands." + $Cmdlet.MyInvocation.MyCommand.Name.Replace('-', '')
-    $record = [System.Management.Automation.ErrorRecord]::new($Exception, $name, $Category, $null)
+    $record = [System.Management.Automation.ErrorRecord]::new([System.Exception]::new($Message), $name, $Category, $null)
     if ($Cmdlet.SessionState.PSVariable.GetValue('ErrorActionPreference') -eq 'Stop') { $Cmdlet.ThrowTerminatingError($record) }
     $Cmdlet.WriteError($record)
 }
@@ -70,9 +71,8 @@ function Get-VM {
         [Parameter(ParameterSetName = 'Name')][Parameter(ParameterSetName = 'Id')][string[]]$ComputerName,
         [Parameter(ParameterSetName = 'Name')][Parameter(ParameterSetName = 'Id')][pscredential[]]$Credential
     )
-    if ($Scenario.ContainsKey('denied')) {
-        return Write-CmdletError $PSCmdlet 'You do not have the required permission.' 'AccessDenied' 'PermissionDenied'
-    }
+    $fails = $Scenario.get_vm_fails
+    if ($fails) { return Write-CmdletError $PSCmdlet $fails.message $fails.id $fails.category }
     $found = @($Scenario.vms | Where-Object {
             $vm = $_
             if ($PSCmdlet.ParameterSetName -eq 'Id') { return [guid]$vm.id -eq $Id }
