@@ -14,7 +14,7 @@ class Inventory(host.HostTest):
         self.assertEqual([(v.name, v.state, list(v.status), v.generation) for v in run.get("vm")],
                          [("web", "Running", ["Ok"], 2), (ODD, "Off", ["Ok"], 1), ("old", "Running", ["Ok", "MergingDisks"], 2)])
         self.assertEqual(run.get("vm")[0].id, vm(1, "")["id"])
-        self.assertEqual(run.lines[0].hello.module, "2.0.0.0")
+        self.assertEqual((run.lines[0].hello.module, run.lines[0].hello.simulated), ("2.0.0.0", True))
 
     def test_a_host_without_vms(self):
         self.assertEqual(self.host().run("list-vms", {"list_vms": {}}).kinds(), ["hello", "done"])

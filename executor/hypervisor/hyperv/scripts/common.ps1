@@ -68,14 +68,19 @@ function Start-Script([string]$Name, [string]$Verb) {
     Open-Lines
     $version = ''
     $missing = ''
+    $simulated = $false
     try {
         Import-Module -Name Hyper-V -ErrorAction Stop
-        $version = [string](Get-Module -Name Hyper-V | Select-Object -First 1).Version
+        $module = Get-Module -Name Hyper-V | Select-Object -First 1
+        $version = [string]$module.Version
+        # A stand-in for the module says that it is one.
+        $simulated = ($module.PrivateData -is [System.Collections.IDictionary]) -and ($module.PrivateData['Simulated'] -eq $true)
     } catch {
         $missing = Get-Text $_
     }
     Write-Line @{ hello = [ordered]@{
         protocol = 1; script = $Name; powershell = [string]$PSVersionTable.PSVersion; module = $version
+        simulated = $simulated
     } }
     $text = $Script:Input_.ReadLine()
     $request = $null

@@ -8,4 +8,5 @@
     CmdletsToExport = @()
     VariablesToExport = @()
     AliasesToExport = @()
+    PrivateData = @{ Simulated = $true }
 }
