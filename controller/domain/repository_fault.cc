@@ -6,10 +6,8 @@
 namespace vmkeep::controller {
 namespace {
 
-constexpr std::array<absl::string_view, 16> kFaults = {
-    "COPY_STALLED",    // nothing moved, or no answer came
-    "EXPORT_STALLED",  // perhaps the hypervisor's: it writes there itself, and nothing tells the
-                       // two apart
+constexpr std::array<absl::string_view, 15> kFaults = {
+    "COPY_STALLED",  // nothing moved, or no answer came
     "WORKER_DEADLINE",
     "REPOSITORY_STUCK",
     "COPY_IN_USE",      // a worker that should have ended hangs there

@@ -28,11 +28,11 @@ std::set<std::string> ReasonsIn(const std::string& file) {
 // A new error of the repository must be sorted here, or a backup would not move from it.
 TEST(RepositoryFaultTest, EachReasonOfTheExecutorIsTheRepositorysFaultOrKnownNotToBe) {
   const std::set<std::string> not_its_fault = {
-      "WORKER_DIED",      "WORKER_PROTOCOL",  "SOURCE_UNUSABLE",  "SOURCE_READ_ERROR",
-      "SOURCE_CHANGED",   "SOURCE_BUSY",      "SOURCE_VIEW_LOST", "ALREADY_PUBLISHED",
-      "STALE_EPOCH",      "EXECUTOR_STOPPED", "OVERLAY_SPACE",    "EXECUTOR_RESTARTED",
-      "DISK_CHANGED",     "MERGE_DEADLINE",   "MERGE_OUTRUN",     "UNKNOWN_OVERLAY",
-      "SEQUENCE_UNKNOWN", "EXPORT_DEADLINE",  "EXPORT_LOST"};
+      "WORKER_DIED",     "WORKER_PROTOCOL",  "SOURCE_UNUSABLE",  "SOURCE_READ_ERROR",
+      "SOURCE_CHANGED",  "SOURCE_BUSY",      "SOURCE_VIEW_LOST", "ALREADY_PUBLISHED",
+      "STALE_EPOCH",     "EXECUTOR_STOPPED", "OVERLAY_SPACE",    "EXECUTOR_RESTARTED",
+      "DISK_CHANGED",    "MERGE_DEADLINE",   "MERGE_OUTRUN",     "UNKNOWN_OVERLAY",
+      "SEQUENCE_UNKNOWN"};
   int faults = 0;
   for (const char* file : {"executor/worker/errors.cc", "executor/worker_client/errors.cc",
                            "executor/task/errors.cc"}) {
