@@ -37,10 +37,11 @@ void CloseFd(int* fd) {
   *fd = -1;
 }
 
-// A descriptor that closes itself; only Spawn() needs one.
+// A descriptor that closes itself.
 class Scoped {
  public:
   Scoped() = default;
+  explicit Scoped(int fd) : fd_(fd) {}
   ~Scoped() { CloseFd(&fd_); }
   Scoped(const Scoped&) = delete;
   Scoped& operator=(const Scoped&) = delete;
@@ -84,19 +85,19 @@ class StopEvent {
  public:
   explicit StopEvent(const std::stop_token& stop)
       : fd_(stop.stop_possible() ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1),
-        callback_(stop, Ring{fd_}) {}
-  ~StopEvent() { CloseFd(&fd_); }
+        callback_(stop, Ring{fd_.get()}) {}
   StopEvent(const StopEvent&) = delete;
   StopEvent& operator=(const StopEvent&) = delete;
-  int fd() const { return fd_; }
+  int fd() const { return fd_.get(); }
 
  private:
   struct Ring {
     int fd;
     void operator()() const { (void)eventfd_write(fd, 1); }
   };
-  int fd_;
-  // Declared last, so gone first: after it nobody rings a closed descriptor.
+  Scoped fd_;
+  // Declared last, so gone first: nobody rings a descriptor that is closed, or another's by now. A
+  // close in a destructor of ours would come before both.
   std::stop_callback<Ring> callback_;
 };
 

@@ -58,6 +58,11 @@ bool LateHypervisor::TryOpen() {
   return true;
 }
 
+bool LateHypervisor::simulated() const {
+  MutexLock lock(&mu_);
+  return opened_ == nullptr ? simulated_ : opened_->simulated();
+}
+
 absl::StatusOr<Hypervisor*> LateHypervisor::Get() {
   MutexLock lock(&mu_);
   if (opened_ != nullptr) return opened_.get();

@@ -24,11 +24,12 @@ class LateHypervisor final : public Hypervisor {
  public:
   using Open = std::function<absl::StatusOr<std::unique_ptr<Hypervisor>>()>;
 
-  // Tries once before it returns, then in the background with growing delays.
+  // Tries once before it returns, then in the background with growing delays. `simulated`: as long
+  // as it is not there.
   LateHypervisor(std::string name, BackupMethod method, bool simulated, Clock& clock, Open open);
 
   std::string name() const override { return name_; }
-  bool simulated() const override { return simulated_; }
+  bool simulated() const override ABSL_LOCKS_EXCLUDED(mu_);
   BackupMethod method() const override { return method_; }
   absl::StatusOr<std::vector<VmSummary>> ListVms() override;
   void OnChange(std::function<void()> changed) override;
@@ -57,7 +58,7 @@ class LateHypervisor final : public Hypervisor {
   const bool simulated_;
   Clock& clock_;
   const Open open_;
-  Mutex mu_;
+  mutable Mutex mu_;
   std::unique_ptr<Hypervisor> opened_ ABSL_GUARDED_BY(mu_);  // set once
   absl::Status why_not_ ABSL_GUARDED_BY(mu_);
   std::function<void()> changed_ ABSL_GUARDED_BY(mu_);

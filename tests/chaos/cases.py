@@ -14,6 +14,22 @@ Case = collections.namedtuple("Case", "scenario point nth fault")
 Outcome = collections.namedtuple("Outcome", "case ended wrong seconds")  # wrong: [(invariant, detail)]
 
 KILLS = {"kill-executor": "vmkeep-executor", "kill-controller": "vmkeep-controller", "kill-worker": "vmkeep-worker"}
+STOP = "stop-executor"
+STOPPED = 60.0  # s that it stands still
+# A point in each phase: the executor stands still there for a minute, its worker and the controller do not.
+STOPS = {
+    "preflight": "journal.write.before:save-a-preflight",
+    "snapshot": "hypervisor.snapshot.before",
+    "snapshot, made": "hypervisor.snapshot.after",
+    "copy": "worker.copy.write.after",
+    "flush of the copy": "worker.copy.flush.before",
+    "merge": "hypervisor.start-merge.after",
+    "removal of the overlay": "hypervisor.remove-overlay.before",
+    "publish": "worker.publish.rename.before",
+    "report": "journal.write.before:end-a-task",
+    "cancel": "worker.remove.unlink.before:discard",
+    "scrub": "worker.remove.unlink.before:scrub",
+}
 NOT_REACHED = "not reached"
 REACHED = 20.0  # s within which a planned point is reached; the scheduler sends a task again after 5 s
 
@@ -48,7 +64,8 @@ def cases_of(dry_runs):
             seen.add(point)
             fails = kind == "fault"
             faults = ["kill-executor", "kill-controller"] + ["kill-worker"] * (program == "vmkeep-worker")
-            cases += [Case(name, point, 1, fault) for fault in faults + ["fail-once", "fail"] * fails]
+            faults += ["fail-once", "fail"] * fails + [STOP] * (point in STOPS.values())
+            cases += [Case(name, point, 1, fault) for fault in faults]
             own = {"vmkeep-controller": "kill-controller"}.get(program, "kill-executor")
             for nth in range(2, min(run[point][2] for run in runs) + 1):
                 cases += [Case(name, point, nth, fault) for fault in [own] + ["fail-once"] * fails]
@@ -69,7 +86,7 @@ def run_case(world, case):
     try:
         scenario.prepare()
         since = world.faults.mark()
-        world.faults.plan(f"{'hold' if case.fault in KILLS else case.fault} {case.point} {case.nth}",
+        world.faults.plan(f"{'hold' if case.fault in {*KILLS, STOP} else case.fault} {case.point} {case.nth}",
                           *scenario.plan())
         scenario.act()
         wrong += strike(world, case, scenario, since)
@@ -85,10 +102,12 @@ def run_case(world, case):
 
 def strike(world, case, scenario, since):
     """The fault happens, and what it needs to pass is done."""
-    if case.fault in KILLS:
+    if case.fault in {*KILLS, STOP}:
         holder = wait(lambda: world.faults.holder(case.point), REACHED)
         if not holder:
             return not_reached(world, case, scenario)
+        if case.fault == STOP:
+            return stand_still(world, scenario)
         return kill(world, case, scenario, *holder)
     if not wait(lambda: world.faults.acted(case.point, since), REACHED):
         return not_reached(world, case, scenario)
@@ -124,6 +143,20 @@ def kill(world, case, scenario, holder, pid):
         wrong = what_the_record_says(world, scenario.call.answer["id"])
     world.faults.clear()
     world.start_daemon(victim)
+    return wrong
+
+
+def stand_still(world, scenario):
+    """The executor is stopped where it is, and the rest goes on without it."""
+    process = world.daemon("vmkeep-executor").process
+    process.send_signal(signal.SIGSTOP)
+    try:
+        world.faults.clear()
+        time.sleep(STOPPED)  # the fault itself
+        wrong = what_the_record_says(world, scenario.call.answer["id"])
+    finally:
+        process.send_signal(signal.SIGCONT)
+    world.restarted = time.monotonic()
     return wrong
 
 

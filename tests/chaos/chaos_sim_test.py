@@ -10,14 +10,28 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # Points that the scenarios do not reach on the simulation: name -> why.
-NOT_HIT = {}
+NOT_HIT = {
+    name: "the simulated hypervisor does not export"
+    for name in (
+        "worker.prepare-export.remove.before",
+        "worker.prepare-export.make.before",
+        "worker.prepare-export.make.after",
+        "worker.seal.rename.before",
+        "worker.seal.rename.after",
+        "worker.seal.flush-folders.after",
+        "worker.seal.flush-list.before",
+        "worker.seal.flush-list.after",
+    )
+}
 
 
 class ChaosSimTest(unittest.TestCase):
     def test_every_point_holds_under_every_fault(self):
         with tempfile.TemporaryDirectory(prefix="vmkeep-chaos.") as folder:
             out = pathlib.Path(folder) / "out.json"
-            code = subprocess.run([ROOT / "tools/chaos", "--backend", "sim", "--json", out], check=False).returncode
+            # All but the stops, which wait a minute each and have a test of their own.
+            code = subprocess.run([ROOT / "tools/chaos", "--backend", "sim", "--faults", "[!s]*", "--json", out],
+                                  check=False).returncode
             result = json.loads(out.read_text())
         self.assertEqual(result["wrong"], [])
         self.assertEqual((code, result["not_run"]), (0, 0))

@@ -73,6 +73,10 @@ constexpr std::array kAdvice = {
     Advice{"EXECUTOR_STOPPED",
            "The host's executor was stopped, perhaps for an upgrade. Start it again."},
     Advice{"EXPORT_DEADLINE", kExport},
+    Advice{
+        "EXPORT_INCOMPLETE",
+        "What the hypervisor exported is not the whole VM, as the message says. See that nothing "
+        "else writes into the repository, and look at the hypervisor's own log."},
     Advice{"EXPORT_LOST",
            "See whether the host's executor or its hypervisor was restarted meanwhile. Nothing is "
            "wrong with the VM."},
