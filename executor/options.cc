@@ -29,8 +29,7 @@ ABSL_FLAG(std::string, tls_cert, "", "PEM file: this executor's certificate, wit
 ABSL_FLAG(std::string, tls_key, "", "PEM file: the key of --tls_cert");
 ABSL_FLAG(std::string, state_dir, "/var/lib/vmkeep/executor",
           "folder of the journal; on a local disk, for one executor only");
-ABSL_FLAG(std::string, hypervisor, "libvirt",
-          "libvirt, hyperv, or sim: VMs that are only files");
+ABSL_FLAG(std::string, hypervisor, "libvirt", "libvirt, hyperv, or sim: VMs that are only files");
 ABSL_FLAG(std::string, libvirt_uri, "qemu:///system", "libvirt's connection URI");
 ABSL_FLAG(bool, apparmor_allowed, false,
           "QEMU's AppArmor profile lets it write to the disks' folders: back up confined VMs also "
