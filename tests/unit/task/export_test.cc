@@ -195,16 +195,16 @@ TEST_F(ExportTest, WhatCannotBeExportedIsRefusedBeforeAnythingIsBegun) {
 TEST_F(ExportTest, ItsProgressIsOfBytesOrOfThePercentageWhicheverIsMore) {
   VMKEEP_ASSERT_OK_AND_ASSIGN(const auto subscription, events_->Subscribe(0, [] {}));
   const auto told = [&](int64_t done) {
+    bool found = false;
     return Eventually([&] {
       const auto events = subscription->Next(100);
       for (const v1::Event& event : *events) {
-        if (event.progress().bytes_done() == done) {
-          EXPECT_EQ(event.progress().phase(), ::vmkeep::v1::Progress::EXPORTING);
-          EXPECT_EQ(event.progress().bytes_total(), std::max(done, 2 * kDataBytes));
-          return true;
-        }
+        if (found || event.progress().bytes_done() != done) continue;
+        found = true;
+        EXPECT_EQ(event.progress().phase(), ::vmkeep::v1::Progress::EXPORTING);
+        EXPECT_EQ(event.progress().bytes_total(), std::max(done, 2 * kDataBytes));
       }
-      return false;
+      return found;
     });
   };
   std::atomic<int> percent = 50;
