@@ -93,9 +93,9 @@ absl::Status HyperVHypervisor::RunEndExport(const std::string& vm_uuid) {
   request.mutable_end_export()->set_vm_id(vm_uuid);
   request.mutable_end_export()->set_wait_seconds(
       static_cast<int32_t>(absl::ToInt64Seconds(options_.end_wait)));
-  const absl::Status status = runner_.Run(request, {.doing = "end the export", .vm = vm_uuid},
-                                          {.deadline = options_.end_wait + options_.look_deadline},
-                                          {.cancel = {}, .abandon = life_.get_token()}, {});
+  absl::Status status = runner_.Run(request, {.doing = "end the export", .vm = vm_uuid},
+                                    {.deadline = options_.end_wait + options_.look_deadline},
+                                    {.cancel = {}, .abandon = life_.get_token()}, {});
   const std::string reason = ErrorReason(status);
   if (status.ok() || reason == "VM_NOT_FOUND") return absl::OkStatus();
   if (reason == "EXPORT_NOT_ENDED") return status;
