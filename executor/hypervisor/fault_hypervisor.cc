@@ -74,9 +74,9 @@ class FaultHypervisor final : public Hypervisor {
                                          const std::vector<RestoreFile>& files) override {
     return hypervisor_->RestoreXml(vm, files);
   }
-  absl::Status StartExport(const ExportPlan& plan) override {
+  absl::Status StartExport(const ExportPlan& plan, const std::stop_token& stop) override {
     VMKEEP_RETURN_IF_ERROR(FaultPoint("hypervisor.start-export.before"));
-    VMKEEP_RETURN_IF_ERROR(hypervisor_->StartExport(plan));
+    VMKEEP_RETURN_IF_ERROR(hypervisor_->StartExport(plan, stop));
     return FaultPoint("hypervisor.start-export.after");
   }
   absl::StatusOr<ExportStatus> GetExportStatus(const ExportPlan& plan) override {

@@ -54,7 +54,7 @@ std::string OverlayTask(absl::string_view path) {
   return std::string(task);
 }
 
-absl::Status OverlayHypervisor::StartExport(const ExportPlan&) {
+absl::Status OverlayHypervisor::StartExport(const ExportPlan&, const std::stop_token&) {
   return error::NotOfThisHypervisor(name(), "StartExport");
 }
 absl::StatusOr<ExportStatus> OverlayHypervisor::GetExportStatus(const ExportPlan&) {

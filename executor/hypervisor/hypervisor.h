@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -238,8 +239,9 @@ class Hypervisor {
   // --- BackupMethod::kExport
 
   // Starts an export, and returns once the hypervisor has begun it or refused. Not idempotent: the
-  // folder is new. VM_BUSY while the VM is being exported, by whomever.
-  virtual absl::Status StartExport(const ExportPlan& plan) = 0;
+  // folder is new. VM_BUSY while the VM is being exported, by whomever. The begin may take minutes,
+  // for the guest's sake: CANCELLED soon after `stop`, and then it is for EndExport to end it.
+  virtual absl::Status StartExport(const ExportPlan& plan, const std::stop_token& stop) = 0;
   // How far the export into that folder is, from memory; kNone also after a restart of this
   // process, when one may still run.
   virtual absl::StatusOr<ExportStatus> GetExportStatus(const ExportPlan& plan) = 0;
@@ -254,7 +256,7 @@ class Hypervisor {
 class OverlayHypervisor : public Hypervisor {
  public:
   BackupMethod method() const final { return BackupMethod::kOverlays; }
-  absl::Status StartExport(const ExportPlan& plan) final;
+  absl::Status StartExport(const ExportPlan& plan, const std::stop_token& stop) final;
   absl::StatusOr<ExportStatus> GetExportStatus(const ExportPlan& plan) final;
   absl::Status EndExport(const ExportPlan& plan) final;
 };

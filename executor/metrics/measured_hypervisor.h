@@ -71,8 +71,8 @@ class MeasuredHypervisor final : public Hypervisor {
                                          const std::vector<RestoreFile>& files) override {
     return hypervisor_->RestoreXml(vm, files);
   }
-  absl::Status StartExport(const ExportPlan& plan) override {
-    return hypervisor_->StartExport(plan);
+  absl::Status StartExport(const ExportPlan& plan, const std::stop_token& stop) override {
+    return hypervisor_->StartExport(plan, stop);
   }
   absl::StatusOr<ExportStatus> GetExportStatus(const ExportPlan& plan) override {
     return hypervisor_->GetExportStatus(plan);

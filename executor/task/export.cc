@@ -82,7 +82,7 @@ absl::StatusOr<SnapshotResult> ExportVm(const Environment& env, const ExportPlan
                                         absl::Duration until, const std::stop_token& stop,
                                         const OnExportProgress& on_progress) {
   if (stop.stop_requested()) return error::ExportCancelled();
-  VMKEEP_RETURN_IF_ERROR(env.hypervisor.StartExport(plan));
+  VMKEEP_RETURN_IF_ERROR(env.hypervisor.StartExport(plan, stop));
   Backoff poll(kFirstPoll, kLongestPoll, std::hash<std::string>()(plan.folder));
   StallWatch watch(env.options.export_stall_timeout, env.clock.Monotonic());
   while (true) {

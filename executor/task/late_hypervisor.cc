@@ -141,9 +141,9 @@ absl::StatusOr<std::string> LateHypervisor::RestoreXml(const VmDescription& vm,
   return hypervisor->RestoreXml(vm, files);
 }
 
-absl::Status LateHypervisor::StartExport(const ExportPlan& plan) {
+absl::Status LateHypervisor::StartExport(const ExportPlan& plan, const std::stop_token& stop) {
   VMKEEP_ASSIGN_OR_RETURN(Hypervisor * hypervisor, Get());
-  return hypervisor->StartExport(plan);
+  return hypervisor->StartExport(plan, stop);
 }
 
 absl::StatusOr<ExportStatus> LateHypervisor::GetExportStatus(const ExportPlan& plan) {

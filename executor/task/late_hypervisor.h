@@ -45,7 +45,7 @@ class LateHypervisor final : public Hypervisor {
   absl::Status RemoveOverlay(const OverlayDisk& disk) override;
   absl::StatusOr<std::string> RestoreXml(const VmDescription& vm,
                                          const std::vector<RestoreFile>& files) override;
-  absl::Status StartExport(const ExportPlan& plan) override;
+  absl::Status StartExport(const ExportPlan& plan, const std::stop_token& stop) override;
   absl::StatusOr<ExportStatus> GetExportStatus(const ExportPlan& plan) override;
   absl::Status EndExport(const ExportPlan& plan) override;
 

@@ -130,17 +130,25 @@ void Export::NoteEnd(const absl::Status& verdict) {
   changed_.NotifyAll();
 }
 
-absl::Status Export::AwaitBegun() {
+absl::Status Export::AwaitBegun(const std::stop_token& stop) {
+  const std::stop_callback wake(stop, [this] {
+    MutexLock lock(&mu_);
+    changed_.NotifyAll();
+  });
   {
     MutexLock lock(&mu_);
     const absl::Duration deadline = RealClock().Monotonic() + limits_.begin;
-    while (!begun_ && !ended_) {
+    while (!begun_ && !ended_ && !stop.stop_requested()) {
       const absl::Duration left = deadline - RealClock().Monotonic();
       if (left <= absl::ZeroDuration()) break;
       changed_.WaitFor(&mu_, left);
     }
     if (begun_) return absl::OkStatus();
     if (ended_) return status_.error;
+  }
+  if (stop.stop_requested()) {
+    cancel_.request_stop();
+    return error::ScriptCancelled(kScript);
   }
   (void)CancelAndWait();
   return error::ScriptDeadline(kScript, "the export's begin", limits_.begin);

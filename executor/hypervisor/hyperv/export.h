@@ -36,8 +36,9 @@ class Export {
 
   const ExportPlan& plan() const { return plan_; }
 
-  // OK once Hyper-V has begun; the refusal otherwise. Past ExportLimits::begin it is cancelled.
-  absl::Status AwaitBegun();
+  // OK once Hyper-V has begun; the refusal otherwise. Past ExportLimits::begin, or at the stop, it
+  // is cancelled; the stop does not wait for its end.
+  absl::Status AwaitBegun(const std::stop_token& stop);
   ExportStatus Status() const;
   // The script runs: it has not been told how it went.
   bool running() const;

@@ -40,7 +40,7 @@ std::shared_ptr<Export> HyperVHypervisor::ExportOf(const std::string& vm_uuid) {
   return found == exports_.end() ? nullptr : found->second;
 }
 
-absl::Status HyperVHypervisor::StartExport(const ExportPlan& plan) {
+absl::Status HyperVHypervisor::StartExport(const ExportPlan& plan, const std::stop_token& stop) {
   VMKEEP_ASSIGN_OR_RETURN(const ExportPlan checked, Checked(plan));
   std::shared_ptr<Export> begun;
   {
@@ -50,7 +50,7 @@ absl::Status HyperVHypervisor::StartExport(const ExportPlan& plan) {
     if (latest != nullptr && latest->running()) return error::VmBusy(checked.vm_uuid, kByUs);
     begun = latest = std::make_shared<Export>(&runner_, checked, options_.export_limits, clock_);
   }
-  return begun->AwaitBegun();
+  return begun->AwaitBegun(stop);
 }
 
 absl::StatusOr<ExportStatus> HyperVHypervisor::GetExportStatus(const ExportPlan& plan) {

@@ -61,7 +61,7 @@ class HyperVHypervisor final : public ExportHypervisor {
   absl::StatusOr<std::vector<VmSummary>> ListVms() override;
   void OnChange(std::function<void()> changed) override;
   absl::StatusOr<VmDescription> Describe(absl::string_view vm_uuid) override;
-  absl::Status StartExport(const ExportPlan& plan) override;
+  absl::Status StartExport(const ExportPlan& plan, const std::stop_token& stop) override;
   absl::StatusOr<ExportStatus> GetExportStatus(const ExportPlan& plan) override;
   absl::Status EndExport(const ExportPlan& plan) override;
 

@@ -75,7 +75,7 @@ TEST_P(ExportContract, AnExportHoldsTheVmAndItsDisks) {
   const absl::Time before = absl::Now();
   const VmDescription vm = *hypervisor().Describe(uuid());
   const ExportPlan plan = Plan();
-  ASSERT_TRUE(hypervisor().StartExport(plan).ok());
+  ASSERT_TRUE(hypervisor().StartExport(plan, {}).ok());
   const ExportStatus status = Await(plan, ExportPhase::kDone);
   EXPECT_TRUE(status.error.ok());
   EXPECT_EQ(status.percent, 100);
@@ -95,11 +95,11 @@ TEST_P(ExportContract, AnExportHoldsTheVmAndItsDisks) {
 TEST_P(ExportContract, TheVmIsBusyWhileItIsExported) {
   fixture_->HoldExports();
   const ExportPlan plan = Plan();
-  ASSERT_TRUE(hypervisor().StartExport(plan).ok());
+  ASSERT_TRUE(hypervisor().StartExport(plan, {}).ok());
   EXPECT_EQ(Status(plan).phase, ExportPhase::kRunning);
   EXPECT_EQ(ErrorReason(hypervisor().Describe(uuid()).status()), "VM_BUSY");
   const ExportPlan second = Plan();
-  EXPECT_EQ(ErrorReason(hypervisor().StartExport(second)), "VM_BUSY");
+  EXPECT_EQ(ErrorReason(hypervisor().StartExport(second, {})), "VM_BUSY");
   EXPECT_TRUE(hypervisor().EndExport(second).ok()) << "nobody writes there";
   EXPECT_EQ(Status(plan).phase, ExportPhase::kRunning) << "that one goes on";
   EXPECT_THAT(fixture_->FilesBelow(second.folder), ::testing::IsEmpty());
@@ -110,7 +110,7 @@ TEST_P(ExportContract, TheVmIsBusyWhileItIsExported) {
 TEST_P(ExportContract, AnExportIsEndedAndStaysSo) {
   fixture_->HoldExports();
   const ExportPlan plan = Plan();
-  ASSERT_TRUE(hypervisor().StartExport(plan).ok());
+  ASSERT_TRUE(hypervisor().StartExport(plan, {}).ok());
   for (int time = 0; time < 2; ++time) {
     const absl::Status ended = hypervisor().EndExport(plan);
     EXPECT_TRUE(ended.ok()) << ended;
@@ -121,7 +121,7 @@ TEST_P(ExportContract, AnExportIsEndedAndStaysSo) {
   EXPECT_EQ(status.phase, ExportPhase::kFailed);
   EXPECT_FALSE(status.error.ok());
   const ExportPlan next = Plan();
-  ASSERT_TRUE(hypervisor().StartExport(next).ok()) << "the VM is free again";
+  ASSERT_TRUE(hypervisor().StartExport(next, {}).ok()) << "the VM is free again";
   Await(next, ExportPhase::kDone);
   EXPECT_TRUE(hypervisor().EndExport(plan).ok()) << "the earlier one, after a later one";
   EXPECT_EQ(Status(next).phase, ExportPhase::kDone);
@@ -130,12 +130,12 @@ TEST_P(ExportContract, AnExportIsEndedAndStaysSo) {
 TEST_P(ExportContract, ARestartedProcessKnowsOfNoneAndEndsWhatRuns) {
   fixture_->HoldExports();
   const ExportPlan plan = Plan();
-  ASSERT_TRUE(hypervisor().StartExport(plan).ok());
+  ASSERT_TRUE(hypervisor().StartExport(plan, {}).ok());
   fixture_->RestartProcess();
   EXPECT_EQ(Status(plan).phase, ExportPhase::kNone);
   EXPECT_EQ(ErrorReason(hypervisor().Describe(uuid()).status()), "VM_BUSY") << "it goes on";
   const ExportPlan second = Plan();
-  EXPECT_EQ(ErrorReason(hypervisor().StartExport(second)), "VM_BUSY") << "whoever exports it";
+  EXPECT_EQ(ErrorReason(hypervisor().StartExport(second, {})), "VM_BUSY") << "whoever exports it";
   for (int time = 0; time < 2; ++time) {
     const absl::Status ended = hypervisor().EndExport(plan);
     EXPECT_TRUE(ended.ok()) << ended;
@@ -152,7 +152,7 @@ TEST_P(ExportContract, EndingWhatIsNotThereIsFine) {
   EXPECT_TRUE(hypervisor().EndExport(gone).ok()) << "the VM is gone";
   EXPECT_EQ(Status(gone).phase, ExportPhase::kNone);
   const ExportPlan done = Plan();
-  ASSERT_TRUE(hypervisor().StartExport(done).ok());
+  ASSERT_TRUE(hypervisor().StartExport(done, {}).ok());
   Await(done, ExportPhase::kDone);
   EXPECT_TRUE(hypervisor().EndExport(done).ok());
   EXPECT_EQ(Status(done).phase, ExportPhase::kDone) << "it is still done";
@@ -161,11 +161,11 @@ TEST_P(ExportContract, EndingWhatIsNotThereIsFine) {
 TEST_P(ExportContract, RequiredQuiesceIsNeverLessAndIfAvailableSaysSo) {
   fixture_->TakeQuiesceAway();
   const ExportPlan required = Plan(QuiescePolicy::kRequired);
-  EXPECT_FALSE(hypervisor().StartExport(required).ok());
+  EXPECT_FALSE(hypervisor().StartExport(required, {}).ok());
   EXPECT_NE(Status(required).phase, ExportPhase::kDone);
   EXPECT_TRUE(hypervisor().EndExport(required).ok());
   const ExportPlan available = Plan(QuiescePolicy::kIfAvailable);
-  ASSERT_TRUE(hypervisor().StartExport(available).ok());
+  ASSERT_TRUE(hypervisor().StartExport(available, {}).ok());
   const ExportStatus status = Await(available, ExportPhase::kDone);
   EXPECT_EQ(status.result.consistency, Consistency::kCrash);
   EXPECT_FALSE(status.result.quiesce_detail.empty());
@@ -173,14 +173,14 @@ TEST_P(ExportContract, RequiredQuiesceIsNeverLessAndIfAvailableSaysSo) {
 
 TEST_P(ExportContract, NeverAsksTheGuestForNothing) {
   const ExportPlan plan = Plan(QuiescePolicy::kNever);
-  ASSERT_TRUE(hypervisor().StartExport(plan).ok());
+  ASSERT_TRUE(hypervisor().StartExport(plan, {}).ok());
   EXPECT_EQ(Await(plan, ExportPhase::kDone).result.consistency, Consistency::kCrash);
 }
 
 TEST_P(ExportContract, AStoppedVmIsExportedWhateverThePolicy) {
   fixture_->PowerOff();
   const ExportPlan plan = Plan(QuiescePolicy::kRequired);
-  ASSERT_TRUE(hypervisor().StartExport(plan).ok()) << "nobody is there to be asked";
+  ASSERT_TRUE(hypervisor().StartExport(plan, {}).ok()) << "nobody is there to be asked";
   const ExportStatus status = Await(plan, ExportPhase::kDone);
   EXPECT_EQ(status.result.consistency, Consistency::kCrash);
   EXPECT_FALSE(status.result.quiesce_detail.empty());
@@ -189,7 +189,7 @@ TEST_P(ExportContract, AStoppedVmIsExportedWhateverThePolicy) {
 TEST_P(ExportContract, AFolderThatVanishedIsAnErrorAndIsNotMade) {
   ExportPlan plan = Plan();
   plan.folder += "/not-there";
-  const absl::Status status = hypervisor().StartExport(plan);
+  const absl::Status status = hypervisor().StartExport(plan, {});
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
   EXPECT_EQ(ErrorReason(status), "REPOSITORY_UNREACHABLE");
   EXPECT_FALSE(fixture_->FileExists(plan.folder));
@@ -199,7 +199,7 @@ TEST_P(ExportContract, AFolderThatVanishedIsAnErrorAndIsNotMade) {
 TEST_P(ExportContract, AVmThatIsNotThereIsNotExported) {
   ExportPlan plan = Plan();
   plan.vm_uuid = kUnknownVm;
-  EXPECT_EQ(ErrorReason(hypervisor().StartExport(plan)), "VM_NOT_FOUND");
+  EXPECT_EQ(ErrorReason(hypervisor().StartExport(plan, {})), "VM_NOT_FOUND");
   EXPECT_THAT(fixture_->FilesBelow(plan.folder), ::testing::IsEmpty());
 }
 

@@ -172,7 +172,7 @@ TEST_P(LookContract, VerbsOfTheOtherMethodAreRefused) {
                hypervisor().GetMergeStatus(disk).status(), hypervisor().StartMerge(disk),
                hypervisor().RemoveOverlay(disk)};
   } else {
-    refused = {hypervisor().StartExport(plan), hypervisor().GetExportStatus(plan).status(),
+    refused = {hypervisor().StartExport(plan, {}), hypervisor().GetExportStatus(plan).status(),
                hypervisor().EndExport(plan)};
   }
   for (const absl::Status& status : refused) {

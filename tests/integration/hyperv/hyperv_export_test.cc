@@ -8,7 +8,9 @@
 
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
+#include <thread>
 
 namespace vmkeep::executor {
 namespace {
@@ -29,7 +31,7 @@ class HyperVExportTest : public ::testing::Test {
   }
   absl::Status Start(absl::string_view transcript) {
     replay_.Play("export-vm", transcript);
-    return hypervisor_->StartExport(plan_);
+    return hypervisor_->StartExport(plan_, stop_.get_token());
   }
   ExportStatus Status() { return *hypervisor_->GetExportStatus(plan_); }
   // The status once the script has ended.
@@ -45,6 +47,7 @@ class HyperVExportTest : public ::testing::Test {
 
   Replay replay_;
   std::unique_ptr<Hypervisor> hypervisor_;
+  std::stop_source stop_;  // of Start()
   ExportPlan plan_{.vm_uuid = kVm,
                    .folder = R"(\\nas\vmkeep\.incoming\x\.export)",
                    .quiesce = QuiescePolicy::kIfAvailable};
@@ -140,6 +143,22 @@ TEST_F(HyperVExportTest, OneThatDoesNotBeginIsCancelled) {
   EXPECT_THAT(Status().error, HasReason("CANCELLED"));
 }
 
+// A user's cancel need not wait for a guest's VSS.
+TEST_F(HyperVExportTest, AStopWhileItBeginsIsHeardAtOnce) {
+  Open();
+  const absl::Duration before = RealClock().Monotonic();
+  const std::jthread stopper([this] {
+    RealClock().WaitFor(absl::Milliseconds(300), {});
+    stop_.request_stop();
+  });
+  EXPECT_THAT(Start("export-never-begins"),
+              AllOf(StatusIs(absl::StatusCode::kCancelled), HasReason("CANCELLED")));
+  EXPECT_LT(RealClock().Monotonic() - before, replay_.limits.begin / 2);
+  EXPECT_THAT(hypervisor_->EndExport(plan_), IsOk());
+  EXPECT_THAT(replay_.Log(), HasSubstr("\"cancel\""));
+  EXPECT_FALSE(RanEndExport()) << "the script itself said that nothing runs";
+}
+
 // An export that somebody else runs must not be ended for one of ours that never was.
 TEST_F(HyperVExportTest, ARefusedOneHasNothingToBeEnded) {
   Open();
@@ -183,7 +202,7 @@ TEST_F(HyperVExportTest, AVmIsExportedOnceAtATime) {
   ExportPlan second = plan_;
   second.folder = R"(\\nas\vmkeep\.incoming\y\.export)";
   second.vm_uuid = absl::AsciiStrToUpper(kVm);
-  EXPECT_THAT(hypervisor_->StartExport(second), HasReason("VM_BUSY"));
+  EXPECT_THAT(hypervisor_->StartExport(second, {}), HasReason("VM_BUSY"));
   EXPECT_EQ(hypervisor_->GetExportStatus(second)->phase, ExportPhase::kNone);
   EXPECT_THAT(hypervisor_->EndExport(second), IsOk()) << "nobody writes there";
   EXPECT_EQ(Status().phase, ExportPhase::kRunning);

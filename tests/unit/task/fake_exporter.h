@@ -73,7 +73,7 @@ class FakeExporter final : public ExportHypervisor {
     vm_.disks[0].format = format;
   }
 
-  absl::Status StartExport(const ExportPlan& plan) override {
+  absl::Status StartExport(const ExportPlan& plan, const std::stop_token& /*stop*/) override {
     note("start");
     {
       MutexLock lock(&mu_);

@@ -36,7 +36,7 @@ class MockHypervisor : public Hypervisor {
   MOCK_METHOD(absl::Status, RemoveOverlay, (const OverlayDisk&), (override));
   MOCK_METHOD(absl::StatusOr<std::string>, RestoreXml,
               (const VmDescription&, const std::vector<RestoreFile>&), (override));
-  MOCK_METHOD(absl::Status, StartExport, (const ExportPlan&), (override));
+  MOCK_METHOD(absl::Status, StartExport, (const ExportPlan&, const std::stop_token&), (override));
   MOCK_METHOD(absl::StatusOr<ExportStatus>, GetExportStatus, (const ExportPlan&), (override));
   MOCK_METHOD(absl::Status, EndExport, (const ExportPlan&), (override));
 };
@@ -94,9 +94,10 @@ class BreakableHypervisor : public MockHypervisor {
         .WillByDefault(up([&real](const VmDescription& vm, const std::vector<RestoreFile>& files) {
           return real.RestoreXml(vm, files);
         }));
-    ON_CALL(*this, StartExport).WillByDefault(up([&real](const ExportPlan& plan) {
-      return real.StartExport(plan);
-    }));
+    ON_CALL(*this, StartExport)
+        .WillByDefault(up([&real](const ExportPlan& plan, const std::stop_token& stop) {
+          return real.StartExport(plan, stop);
+        }));
     ON_CALL(*this, GetExportStatus).WillByDefault(up([&real](const ExportPlan& plan) {
       return real.GetExportStatus(plan);
     }));
