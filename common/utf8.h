@@ -11,6 +11,8 @@ namespace vmkeep {
 // what came from outside and go into a message: protobuf writes others, and then refuses to read
 // the whole message.
 std::string ToUtf8(absl::string_view text);
+// True when it would change nothing.
+bool IsUtf8(absl::string_view text);
 
 }  // namespace vmkeep
 

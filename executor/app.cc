@@ -6,6 +6,7 @@
 #include "common/metrics/grpc_calls.h"
 #include "common/status_macros.h"
 #include "executor/hypervisor/fault_hypervisor.h"
+#include "executor/hypervisor/hyperv/hyperv_hypervisor.h"
 #include "executor/hypervisor/libvirt/libvirt_hypervisor.h"
 #include "executor/hypervisor/sim/sim_hypervisor.h"
 #include "executor/hypervisor/sim/sim_setup.h"
@@ -49,11 +50,23 @@ absl::StatusOr<std::unique_ptr<Hypervisor>> OpenSim(const Options& options) {
   return std::make_unique<SimHypervisor>(options.sim_dir);
 }
 
+// Scripts that are not ours are no reason to wait for better ones.
+absl::StatusOr<std::unique_ptr<Hypervisor>> OpenHyperV(const Options& options) {
+  HyperVOptions hyperv;
+  hyperv.runner.interpreter = options.hyperv_interpreter;
+  hyperv.runner.scripts = options.hyperv_scripts;
+  VMKEEP_RETURN_IF_ERROR(hyperv::CheckScripts(options.hyperv_scripts, hyperv.digests));
+  return std::make_unique<LateHypervisor>(
+      "hyperv", BackupMethod::kExport, /*simulated=*/false, RealClock(),
+      [hyperv = std::move(hyperv)] { return HyperVHypervisor::Open(hyperv); });
+}
+
 absl::StatusOr<std::unique_ptr<Hypervisor>> OpenHypervisor(const Options& options,
                                                            metrics::Registry& metrics) {
   if (options.hypervisor == "sim") return OpenSim(options);
+  if (options.hypervisor == "hyperv") return OpenHyperV(options);
   return std::make_unique<LateHypervisor>(
-      "libvirt", /*simulated=*/false, RealClock(),
+      "libvirt", BackupMethod::kOverlays, /*simulated=*/false, RealClock(),
       [uri = options.libvirt_uri, allowed = options.apparmor_allowed, &metrics] {
         return LibvirtHypervisor::Open(
             {.uri = uri,

@@ -29,11 +29,17 @@ ABSL_FLAG(std::string, tls_cert, "", "PEM file: this executor's certificate, wit
 ABSL_FLAG(std::string, tls_key, "", "PEM file: the key of --tls_cert");
 ABSL_FLAG(std::string, state_dir, "/var/lib/vmkeep/executor",
           "folder of the journal; on a local disk, for one executor only");
-ABSL_FLAG(std::string, hypervisor, "libvirt", "libvirt, or sim: VMs that are only files");
+ABSL_FLAG(std::string, hypervisor, "libvirt", "libvirt, hyperv, or sim: VMs that are only files");
 ABSL_FLAG(std::string, libvirt_uri, "qemu:///system", "libvirt's connection URI");
 ABSL_FLAG(bool, apparmor_allowed, false,
           "QEMU's AppArmor profile lets it write to the disks' folders: back up confined VMs also "
           "with a libvirt before 12.1");
+ABSL_FLAG(std::string, hyperv_interpreter,
+          "C:\\Windows\\System32\\WindowsPowerShell\\v1.0\\powershell.exe",
+          "the PowerShell that runs the Hyper-V scripts, absolute; with --hypervisor=hyperv");
+ABSL_FLAG(std::string, hyperv_scripts, "",
+          "folder of the Hyper-V scripts, as they came with this program; default: scripts, beside "
+          "this program");
 ABSL_FLAG(std::string, sim_dir, "", "folder of the simulated VMs; with --hypervisor=sim");
 ABSL_FLAG(std::string, sim_vms, "",
           "simulated VMs to make if absent, name:disks:size, such as web-1:2:64MiB,db:1:1GiB");
@@ -53,6 +59,9 @@ ABSL_FLAG(absl::Duration, stall_timeout, absl::Seconds(60),
           "a copy in which no byte moves for so long is given up");
 ABSL_FLAG(absl::Duration, copy_deadline, absl::Hours(24),
           "a copy that takes longer is given up, unless the controller asks otherwise");
+ABSL_FLAG(absl::Duration, export_stall_timeout, absl::Minutes(10),
+          "an export of the hypervisor's in which neither a byte nor its percentage moves for so "
+          "long is given up");
 ABSL_FLAG(
     absl::Duration, probe_interval, absl::Minutes(1),
     "how often each repository is probed; one where jobs hung or kept failing is left alone for "
@@ -131,8 +140,11 @@ absl::StatusOr<TaskOptions> ParseTaskOptions() {
   }
   tasks.stall_timeout = absl::GetFlag(FLAGS_stall_timeout);
   tasks.copy_deadline = absl::GetFlag(FLAGS_copy_deadline);
-  if (tasks.stall_timeout < absl::Seconds(1) || tasks.copy_deadline < absl::Seconds(1)) {
-    return InvalidArgument("--stall_timeout, --copy_deadline", "must be 1s or more");
+  tasks.export_stall_timeout = absl::GetFlag(FLAGS_export_stall_timeout);
+  if (tasks.stall_timeout < absl::Seconds(1) || tasks.copy_deadline < absl::Seconds(1) ||
+      tasks.export_stall_timeout < absl::Seconds(1)) {
+    return InvalidArgument("--stall_timeout, --copy_deadline, --export_stall_timeout",
+                           "must be 1s or more");
   }
   tasks.probe_interval = absl::GetFlag(FLAGS_probe_interval);
   tasks.probe_deadline = absl::GetFlag(FLAGS_probe_deadline);
@@ -185,13 +197,17 @@ absl::StatusOr<Options> ParseOptions(int argc, char** argv) {
   options.hypervisor = absl::GetFlag(FLAGS_hypervisor);
   options.libvirt_uri = absl::GetFlag(FLAGS_libvirt_uri);
   options.apparmor_allowed = absl::GetFlag(FLAGS_apparmor_allowed);
+  options.hyperv_interpreter = absl::GetFlag(FLAGS_hyperv_interpreter);
+  options.hyperv_scripts = absl::GetFlag(FLAGS_hyperv_scripts);
+  if (options.hyperv_scripts.empty()) options.hyperv_scripts = BesideUs("scripts");
   options.sim_dir = absl::GetFlag(FLAGS_sim_dir);
   options.sim_vms = absl::GetFlag(FLAGS_sim_vms);
   options.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
   options.worker_binary = absl::GetFlag(FLAGS_worker_binary);
   if (options.worker_binary.empty()) options.worker_binary = BesideUs("vmkeep-worker");
-  if (options.hypervisor != "libvirt" && options.hypervisor != "sim") {
-    return InvalidArgument("--hypervisor", "must be libvirt or sim");
+  if (options.hypervisor != "libvirt" && options.hypervisor != "hyperv" &&
+      options.hypervisor != "sim") {
+    return InvalidArgument("--hypervisor", "must be libvirt, hyperv or sim");
   }
   if (options.hypervisor == "sim" && !absl::StartsWith(options.sim_dir, "/")) {
     return InvalidArgument("--sim_dir", "must be an absolute path with --hypervisor=sim");

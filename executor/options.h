@@ -18,9 +18,11 @@ struct Options {
   std::string tls_cert;
   std::string tls_key;
   std::string state_dir;
-  std::string hypervisor;  // "libvirt" or "sim"
+  std::string hypervisor;  // "libvirt", "hyperv" or "sim"
   std::string libvirt_uri;
   bool apparmor_allowed = false;
+  std::string hyperv_interpreter;
+  std::string hyperv_scripts;
   std::string sim_dir;
   std::string sim_vms;
   std::string worker_binary;

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -18,7 +19,8 @@
 namespace vmkeep::fs {
 namespace {
 
-// Our folders hold files only; what is nested deeper than this was not made by us.
+// Our folders hold files and, of an export, a few folders; what is nested deeper than this was not
+// made by us.
 constexpr int kMaxDepth = 32;
 
 struct CloseDir {
@@ -72,12 +74,17 @@ absl::Status RemoveFolder(int parent, const char* name, int depth) {
   VMKEEP_ASSIGN_OR_RETURN(const DirHandle dir, OpenForRemoval(parent, name));
   // Passes, because removing while reading may skip entries, and because NFS renames a file that is
   // open somewhere on this host to .nfs* instead of removing it. Each pass but the last removes
-  // something, so they end.
+  // something or makes the folder writable, once, so they end.
+  bool made_writable = false;
   while (true) {
     const Pass pass = RemoveEntries(dir.get(), depth);
     if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT) return absl::OkStatus();
     const int err = errno;
     if (pass.removed_some && (err == ENOTEMPTY || err == EEXIST)) continue;
+    // A read-only folder of our own: a hypervisor's export may have some.
+    if (error::Errno(pass.first_error) == EACCES && !std::exchange(made_writable, true) &&
+        fchmod(dirfd(dir.get()), 0700) == 0)
+      continue;
     VMKEEP_RETURN_IF_ERROR(pass.first_error);
     if (err == ENOTEMPTY || err == EEXIST || err == EBUSY) return error::NotEmptied(name);
     return error::FromErrno(err, "cannot remove the folder", name);

@@ -4,15 +4,18 @@
 #include "common/json_complaint.h"
 #include "common/manifest/errors.h"
 #include "common/status_macros.h"
+#include "common/utf8.h"
 #include "common/uuid.h"
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/util/json_util.h>
 #include <google/protobuf/util/type_resolver_util.h>
 
+#include <algorithm>
 #include <memory>
 #include <set>
 
@@ -23,6 +26,8 @@ using google::protobuf::StringPiece;
 namespace util = google::protobuf::util;
 
 constexpr char kTypePrefix[] = "type.googleapis.com";
+constexpr size_t kMaxExportNameBytes = 765;
+constexpr size_t kMaxExportPathBytes = 4000;
 
 // Unknown fields are skipped, however deep: to read them, as a google.protobuf.Struct, takes
 // protobuf time that grows with the square of the depth.
@@ -50,6 +55,8 @@ std::string DeterministicBytes(const v1::Manifest& manifest) {
 
 class Checker {
  public:
+  explicit Checker(bool exports) : exports_(exports) {}
+
   void Require(bool ok, absl::string_view field, absl::string_view what) {
     if (!ok) violations_.push_back({std::string(field), std::string(what)});
   }
@@ -57,20 +64,31 @@ class Checker {
     Require(IsUuid(value), field, "must be a UUID in lower case");
   }
   void File(const std::string& name, absl::string_view field) {
-    Require(IsPlainFileName(name), field, "must be a plain file name");
+    const bool in_export = exports_ && IsExportPath(name);
+    const bool hides_export = exports_ && name == kExportFolder;
+    Require(
+        in_export || (IsPlainFileName(name) && !hides_export), field,
+        exports_ ? "must be a plain file name or a path in export/" : "must be a plain file name");
     Require(names_.insert(name).second, field, "names a file that is named already");
   }
   void Bytes(int64_t value, absl::string_view field) {
     Require(value >= 0, field, "must not be negative");
   }
 
+  void Format(const v1::Disk& disk, const std::string& field) {
+    if (exports_) {
+      Require(disk.format() == "vhdx" || disk.format() == "vhd", field, "must be vhdx or vhd");
+      return;
+    }
+    Require(disk.format() == "raw" || disk.format() == "qcow2", field, "must be raw or qcow2");
+    const bool flat = !disk.source().chain().empty() || !disk.source().data_file().empty();
+    Require(!flat || disk.format() == "raw", field,
+            "must be raw: what lay in several files is stored flat");
+  }
+
   void Disk(const v1::Disk& disk, const std::string& at) {
     Require(IsPlainFileName(disk.target()), at + "target", "must be a disk's target, such as vda");
-    Require(disk.format() == "raw" || disk.format() == "qcow2", at + "format",
-            "must be raw or qcow2");
-    const bool flat = !disk.source().chain().empty() || !disk.source().data_file().empty();
-    Require(!flat || disk.format() == "raw", at + "format",
-            "must be raw: what lay in several files is stored flat");
+    Format(disk, at + "format");
     File(disk.file(), at + "file");
     Bytes(disk.virtual_bytes(), at + "virtual_bytes");
     Bytes(disk.file_bytes(), at + "file_bytes");
@@ -97,6 +115,7 @@ class Checker {
   std::vector<FieldViolation> violations() { return std::move(violations_); }
 
  private:
+  const bool exports_;
   std::vector<FieldViolation> violations_;
   std::set<std::string> names_;
   std::set<std::string> lists_;
@@ -134,7 +153,7 @@ absl::StatusOr<std::string> Serialize(const v1::Manifest& manifest) {
 }
 
 std::vector<FieldViolation> Check(const v1::Manifest& manifest) {
-  Checker checker;
+  Checker checker(manifest.hypervisor() == kExportingHypervisor);
   checker.Require(manifest.format_version() == kFormatVersion, "format_version", "must be 1");
   checker.Uuid(manifest.backup_id(), "backup_id");
   checker.Uuid(manifest.task_id(), "task_id");
@@ -157,6 +176,26 @@ bool IsPlainFileName(absl::string_view name) {
       return false;
   }
   return true;
+}
+
+bool IsExportName(absl::string_view name) {
+  if (name.empty() || name.size() > kMaxExportNameBytes || name == "." || name == "..")
+    return false;
+  for (size_t i = 0; i < name.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(name[i]);
+    if (byte < 0x20 || byte == 0x7f || byte == '/' || byte == '\\') return false;
+    // U+0080 to U+009F
+    if (byte == 0xc2 && i + 1 < name.size() && static_cast<unsigned char>(name[i + 1]) < 0xa0)
+      return false;
+  }
+  return IsUtf8(name);
+}
+
+bool IsExportPath(absl::string_view path) {
+  if (path.size() > kMaxExportPathBytes) return false;
+  const std::vector<absl::string_view> names = absl::StrSplit(path, '/');
+  return names.size() > 1 && names[0] == kExportFolder &&
+         std::all_of(names.begin() + 1, names.end(), IsExportName);
 }
 
 }  // namespace vmkeep::manifest

@@ -29,12 +29,24 @@ absl::StatusOr<v1::Manifest> Parse(absl::string_view text);
 absl::StatusOr<std::string> Serialize(const v1::Manifest& manifest);
 
 // What is wrong, field by field; empty when it can be used. Every id is a UUID, every file a plain
-// name that occurs once, every digest complete: so all of them may become part of a path.
+// name that occurs once, every digest complete: so all of them may become part of a path. Of
+// hypervisor "hyperv" a file may also be an export path.
 std::vector<FieldViolation> Check(const v1::Manifest& manifest);
 
 // A name that may stand in a backup's folder: letters, digits, '.', '_' and '-', not starting with
 // '.' or '-', at most 200 characters. No name of a file that this folder holds anyway.
 bool IsPlainFileName(absl::string_view name);
+
+// The hypervisor whose backups hold an export, and the folder with it.
+inline constexpr char kExportingHypervisor[] = "hyperv";
+inline constexpr char kExportFolder[] = "export";
+
+// A name that may stand in an export: UTF-8 without '/', '\\' and control characters, not "." or
+// "..", at most 765 bytes, which is what 255 characters of Windows need.
+bool IsExportName(absl::string_view name);
+// "export/" and such names, separated by "/"; at most 4,000 bytes: a relative path that stays in
+// that folder.
+bool IsExportPath(absl::string_view path);
 
 }  // namespace vmkeep::manifest
 

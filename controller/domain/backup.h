@@ -38,6 +38,7 @@ enum class Phase {
   kPublishing = 6,
   kExporting = 7,
   kRemoving = 8,
+  kSealing = 9,
 };
 
 struct Failure {

@@ -165,7 +165,8 @@ std::optional<BackupRecord> ApplyEvent(const BackupRecord& record, const Executo
   if (!IsCurrent(record, event)) return std::nullopt;
   BackupRecord next = record;
   if (const auto* step = std::get_if<StepDone>(&event.body)) {
-    if (record.task_is_scrub || step->step != "snapshot" || !step->time_valid) return std::nullopt;
+    const bool instant = step->step == "snapshot" || step->step == "export";
+    if (record.task_is_scrub || !instant || !step->time_valid) return std::nullopt;
     if (record.time_valid == step->time_valid) return std::nullopt;
     next.time_valid = step->time_valid;
     return next;

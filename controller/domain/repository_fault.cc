@@ -6,8 +6,9 @@
 namespace vmkeep::controller {
 namespace {
 
-constexpr std::array<absl::string_view, 15> kFaults = {
+constexpr std::array<absl::string_view, 18> kFaults = {
     "COPY_STALLED",  // nothing moved, or no answer came
+    "EXPORT_STALLED",
     "WORKER_DEADLINE",
     "REPOSITORY_STUCK",
     "COPY_IN_USE",      // a worker that should have ended hangs there
@@ -22,6 +23,8 @@ constexpr std::array<absl::string_view, 15> kFaults = {
     "REPOSITORY_TAMPERED",
     "INCOMING_ABSENT",  // it lost what was flushed there
     "INCOMING_INCOMPLETE",
+    "REPOSITORY_UNREACHABLE",  // for Hyper-V itself, which writes an export
+    "EXPORT_ACCESS_DENIED",
 };
 
 }  // namespace

@@ -89,4 +89,14 @@ absl::Status HypervisorFailed(absl::string_view while_doing, absl::string_view w
   return MakeError(StatusCode::kInternal, "HYPERVISOR_ERROR", StrCat(while_doing, ": ", why));
 }
 
+absl::Status ExportNotEnded(absl::string_view vm, absl::string_view why) {
+  return MakeError(StatusCode::kUnavailable, "EXPORT_NOT_ENDED",
+                   StrCat("the export of VM ", vm, " may still write: ", why));
+}
+
+absl::Status NotOfThisHypervisor(absl::string_view hypervisor, absl::string_view verb) {
+  return MakeError(StatusCode::kUnimplemented, "NOT_OF_THIS_HYPERVISOR",
+                   StrCat(hypervisor, " has no ", verb));
+}
+
 }  // namespace vmkeep::executor::error

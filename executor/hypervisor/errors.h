@@ -33,6 +33,10 @@ absl::Status QuiesceFailed(absl::string_view vm,
 absl::Status HypervisorUnavailable(absl::string_view why);  // kUnavailable, HYPERVISOR_UNAVAILABLE
 absl::Status HypervisorFailed(absl::string_view while_doing,
                               absl::string_view why);  // kInternal, HYPERVISOR_ERROR
+// kUnavailable, EXPORT_NOT_ENDED.
+absl::Status ExportNotEnded(absl::string_view vm, absl::string_view why);
+// kUnimplemented, NOT_OF_THIS_HYPERVISOR: a verb of the other BackupMethod. A defect of ours.
+absl::Status NotOfThisHypervisor(absl::string_view hypervisor, absl::string_view verb);
 
 }  // namespace vmkeep::executor::error
 

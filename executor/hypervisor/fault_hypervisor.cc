@@ -17,6 +17,7 @@ class FaultHypervisor final : public Hypervisor {
 
   std::string name() const override { return hypervisor_->name(); }
   bool simulated() const override { return hypervisor_->simulated(); }
+  BackupMethod method() const override { return hypervisor_->method(); }
   absl::StatusOr<std::vector<VmSummary>> ListVms() override { return hypervisor_->ListVms(); }
   void OnChange(std::function<void()> changed) override {
     hypervisor_->OnChange(std::move(changed));
@@ -72,6 +73,19 @@ class FaultHypervisor final : public Hypervisor {
   absl::StatusOr<std::string> RestoreXml(const VmDescription& vm,
                                          const std::vector<RestoreFile>& files) override {
     return hypervisor_->RestoreXml(vm, files);
+  }
+  absl::Status StartExport(const ExportPlan& plan, const std::stop_token& stop) override {
+    VMKEEP_RETURN_IF_ERROR(FaultPoint("hypervisor.start-export.before"));
+    VMKEEP_RETURN_IF_ERROR(hypervisor_->StartExport(plan, stop));
+    return FaultPoint("hypervisor.start-export.after");
+  }
+  absl::StatusOr<ExportStatus> GetExportStatus(const ExportPlan& plan) override {
+    return hypervisor_->GetExportStatus(plan);
+  }
+  absl::Status EndExport(const ExportPlan& plan) override {
+    VMKEEP_RETURN_IF_ERROR(FaultPoint("hypervisor.end-export.before"));
+    VMKEEP_RETURN_IF_ERROR(hypervisor_->EndExport(plan));
+    return FaultPoint("hypervisor.end-export.after");
   }
 
  private:

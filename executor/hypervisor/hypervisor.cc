@@ -1,5 +1,7 @@
 #include "executor/hypervisor/hypervisor.h"
 
+#include "executor/hypervisor/errors.h"
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -50,6 +52,46 @@ std::string OverlayTask(absl::string_view path) {
   absl::string_view task = path.substr(mark + kOverlayMark.size());
   if (!absl::ConsumeSuffix(&task, kSuffix) || absl::StrContains(task, '/')) return {};
   return std::string(task);
+}
+
+absl::Status OverlayHypervisor::StartExport(const ExportPlan&, const std::stop_token&) {
+  return error::NotOfThisHypervisor(name(), "StartExport");
+}
+absl::StatusOr<ExportStatus> OverlayHypervisor::GetExportStatus(const ExportPlan&) {
+  return error::NotOfThisHypervisor(name(), "GetExportStatus");
+}
+absl::Status OverlayHypervisor::EndExport(const ExportPlan&) {
+  return error::NotOfThisHypervisor(name(), "EndExport");
+}
+
+absl::StatusOr<SnapshotResult> ExportHypervisor::Snapshot(const SnapshotPlan&) {
+  return error::NotOfThisHypervisor(name(), "Snapshot");
+}
+absl::Status ExportHypervisor::Thaw(absl::string_view) { return absl::OkStatus(); }
+absl::StatusOr<MergeStatus> ExportHypervisor::GetMergeStatus(const OverlayDisk&) {
+  return error::NotOfThisHypervisor(name(), "GetMergeStatus");
+}
+absl::Status ExportHypervisor::StartMerge(const OverlayDisk&) {
+  return error::NotOfThisHypervisor(name(), "StartMerge");
+}
+absl::Status ExportHypervisor::Pivot(const OverlayDisk&) {
+  return error::NotOfThisHypervisor(name(), "Pivot");
+}
+absl::Status ExportHypervisor::HelpMerge(const OverlayDisk&, const MergeHelp&) {
+  return error::NotOfThisHypervisor(name(), "HelpMerge");
+}
+absl::Status ExportHypervisor::CommitOffline(const OverlayDisk&) {
+  return error::NotOfThisHypervisor(name(), "CommitOffline");
+}
+absl::Status ExportHypervisor::Restore(const VmDescription&, const std::vector<OverlayDisk>&) {
+  return error::NotOfThisHypervisor(name(), "Restore");
+}
+absl::Status ExportHypervisor::RemoveOverlay(const OverlayDisk&) {
+  return error::NotOfThisHypervisor(name(), "RemoveOverlay");
+}
+absl::StatusOr<std::string> ExportHypervisor::RestoreXml(const VmDescription&,
+                                                         const std::vector<RestoreFile>&) {
+  return error::NotOfThisHypervisor(name(), "RestoreXml");
 }
 
 }  // namespace vmkeep::executor

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -22,20 +23,21 @@ enum class Consistency { kUnknown, kCrash, kFilesystem, kApplication };
 // One image of a chain, format as declared or as recorded in the image above it, never probed.
 struct ImageLayer {
   std::string file;       // on the host, absolute
-  std::string format;     // "raw" or "qcow2"
+  std::string format;     // "raw" or "qcow2"; of an export "vhdx" or "vhd"
   std::string data_file;  // of a qcow2 whose data is in a second (raw) file; else empty
 };
 
 // A disk that a backup takes: an image file or a block device, alone or on top of a chain.
 struct Disk {
-  std::string target;               // in the guest, such as "vda"
-  std::string source;               // the image on the host, absolute
-  std::string format;               // as declared to the hypervisor, never probed: "raw" or "qcow2"
-  std::string data_file;            // see ImageLayer
+  std::string target;     // in the guest, such as "vda"
+  std::string source;     // the image on the host, absolute
+  std::string format;     // as declared to the hypervisor, never probed: "raw" or "qcow2"; of an
+                          // export "vhdx" or "vhd"
+  std::string data_file;  // see ImageLayer
   std::vector<ImageLayer> backing;  // below `source`, nearest first, down to the last one
   bool block_device = false;        // `source` is one: its overlay goes into --overlay_dir
   int64_t virtual_bytes = 0;        // what the guest sees
-  int64_t data_bytes = 0;           // allocated on the host
+  int64_t data_bytes = 0;           // allocated on the host; of an export: by the whole chain
   // What the image was when it was described: a copy is of this file and no other. Of a block
   // device its own number, and 0: the nodes that name it are made anew (udev).
   uint64_t dev = 0;
@@ -118,6 +120,35 @@ struct MergeHelp {
   friend bool operator==(const MergeHelp&, const MergeHelp&) = default;
 };
 
+// How a hypervisor gives out what a VM's disks hold at one instant.
+enum class BackupMethod {
+  kOverlays,  // the guest's writes go to overlays while we copy, then we merge
+  kExport,    // it writes the files itself, into a folder that we name
+};
+
+// One export of one VM.
+struct ExportPlan {
+  std::string vm_uuid;
+  // On the repository, made by a worker, empty: nobody else writes there. The hypervisor makes a
+  // folder with the VM's name in it. Absolute, as the host names it.
+  std::string folder;
+  QuiescePolicy quiesce = QuiescePolicy::kIfAvailable;
+};
+
+enum class ExportPhase {
+  kNone,     // this process knows of none
+  kRunning,  // moving data
+  kDone,     // the hypervisor said so, and the program that asked it ended well
+  kFailed,   // `error` says why; the hypervisor may still be at it: EndExport
+};
+struct ExportStatus {
+  ExportPhase phase = ExportPhase::kNone;
+  int percent = 0;         // as the hypervisor says it: coarse, 0 to 100
+  int64_t bytes_done = 0;  // that the files in the folder have
+  absl::Status error;      // of kFailed, never OK then; OK else
+  SnapshotResult result;   // of kDone
+};
+
 struct VmSummary {
   std::string uuid;
   std::string name;
@@ -146,8 +177,10 @@ class Hypervisor {
  public:
   virtual ~Hypervisor() = default;
 
-  virtual std::string name() const = 0;  // "libvirt", "sim"
+  virtual std::string name() const = 0;  // "libvirt", "hyperv", "sim"
   virtual bool simulated() const = 0;
+  // Which of the two families of verbs below it has; those of the other are UNIMPLEMENTED.
+  virtual BackupMethod method() const = 0;
 
   virtual absl::StatusOr<std::vector<VmSummary>> ListVms() = 0;
   // Calls `changed` from some thread, soon after a VM appeared, vanished or changed its power
@@ -158,6 +191,8 @@ class Hypervisor {
   // (CANNOT_BACK_UP), a VM with a job under way (VM_BUSY), and a VM on an overlay of ours
   // (VM_ON_OVERLAY).
   virtual absl::StatusOr<VmDescription> Describe(absl::string_view vm_uuid) = 0;
+
+  // --- BackupMethod::kOverlays
 
   // All disks at one instant, atomically, also of a VM that is off: it may be started at any time
   // then. Whatever the policy, nobody is frozen in that. The guest is thawed again when it returns,
@@ -200,6 +235,48 @@ class Hypervisor {
   };
   virtual absl::StatusOr<std::string> RestoreXml(const VmDescription& vm,
                                                  const std::vector<RestoreFile>& files) = 0;
+
+  // --- BackupMethod::kExport
+
+  // Starts an export, and returns once the hypervisor has begun it or refused. Not idempotent: the
+  // folder is new. VM_BUSY while the VM is being exported, by whomever. The begin may take minutes,
+  // for the guest's sake: CANCELLED soon after `stop`, and then it is for EndExport to end it.
+  virtual absl::Status StartExport(const ExportPlan& plan, const std::stop_token& stop) = 0;
+  // How far the export into that folder is, from memory; kNone also after a restart of this
+  // process, when one may still run.
+  virtual absl::StatusOr<ExportStatus> GetExportStatus(const ExportPlan& plan) = 0;
+  // Makes sure that nobody writes into that folder any more: cancels what runs, also what an
+  // earlier process left running, and waits a bounded time for its end. OK when there is nothing,
+  // when it is done, when the VM is gone, and while the VM is exported to another folder (it is
+  // exported once at a time). UNAVAILABLE, EXPORT_NOT_ENDED: ask again.
+  virtual absl::Status EndExport(const ExportPlan& plan) = 0;
+};
+
+// What a hypervisor derives from that has overlays, and no exports.
+class OverlayHypervisor : public Hypervisor {
+ public:
+  BackupMethod method() const final { return BackupMethod::kOverlays; }
+  absl::Status StartExport(const ExportPlan& plan, const std::stop_token& stop) final;
+  absl::StatusOr<ExportStatus> GetExportStatus(const ExportPlan& plan) final;
+  absl::Status EndExport(const ExportPlan& plan) final;
+};
+
+// What a hypervisor derives from that has exports, and no overlays. Nobody is frozen by us there:
+// Thaw() has nothing to do.
+class ExportHypervisor : public Hypervisor {
+ public:
+  BackupMethod method() const final { return BackupMethod::kExport; }
+  absl::StatusOr<SnapshotResult> Snapshot(const SnapshotPlan& plan) final;
+  absl::Status Thaw(absl::string_view vm_uuid) final;
+  absl::StatusOr<MergeStatus> GetMergeStatus(const OverlayDisk& disk) final;
+  absl::Status StartMerge(const OverlayDisk& disk) final;
+  absl::Status Pivot(const OverlayDisk& disk) final;
+  absl::Status HelpMerge(const OverlayDisk& disk, const MergeHelp& help) final;
+  absl::Status CommitOffline(const OverlayDisk& disk) final;
+  absl::Status Restore(const VmDescription& before, const std::vector<OverlayDisk>& disks) final;
+  absl::Status RemoveOverlay(const OverlayDisk& disk) final;
+  absl::StatusOr<std::string> RestoreXml(const VmDescription& vm,
+                                         const std::vector<RestoreFile>& files) final;
 };
 
 }  // namespace vmkeep::executor

@@ -41,6 +41,7 @@ class MeasuredHypervisor final : public Hypervisor {
 
   std::string name() const override { return hypervisor_->name(); }
   bool simulated() const override { return hypervisor_->simulated(); }
+  BackupMethod method() const override { return hypervisor_->method(); }
   absl::StatusOr<std::vector<VmSummary>> ListVms() override;
   void OnChange(std::function<void()> changed) override {
     hypervisor_->OnChange(std::move(changed));
@@ -70,6 +71,13 @@ class MeasuredHypervisor final : public Hypervisor {
                                          const std::vector<RestoreFile>& files) override {
     return hypervisor_->RestoreXml(vm, files);
   }
+  absl::Status StartExport(const ExportPlan& plan, const std::stop_token& stop) override {
+    return hypervisor_->StartExport(plan, stop);
+  }
+  absl::StatusOr<ExportStatus> GetExportStatus(const ExportPlan& plan) override {
+    return hypervisor_->GetExportStatus(plan);
+  }
+  absl::Status EndExport(const ExportPlan& plan) override { return hypervisor_->EndExport(plan); }
 
  private:
   void MergeBegins(const OverlayDisk& disk) ABSL_LOCKS_EXCLUDED(mu_);

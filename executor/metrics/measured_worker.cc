@@ -26,6 +26,10 @@ const char* JobName(const Request& request) {
       return "discard";
     case Request::kScrub:
       return "scrub";
+    case Request::kPrepareExport:
+      return "prepare_export";
+    case Request::kSealExport:
+      return "seal_export";
     default:
       return "other";
   }

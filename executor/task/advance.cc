@@ -29,21 +29,23 @@ bool Wanted(const TaskState& state, StepKind kind) {
     case StepClass::kForward:
       return !Aborting(state);
     case StepClass::kAlways:
-      if (!Begun(state, StepKind::kSnapshot)) return false;
+      if (!Begun(state, StepKind::kSnapshot) && !Begun(state, StepKind::kExport)) return false;
       // One disk that cannot be merged does not keep the others on their overlays; but nothing is
       // unlinked then.
       if (kind == StepKind::kMerge) return true;
       return !AnyFailed(state, StepKind::kMerge) && !AnyFailed(state, StepKind::kCheck);
     case StepClass::kOnAbort:
-      return Aborting(state) && Begun(state, StepKind::kCopy);
+      // Nothing is removed below somebody who may still write there.
+      return Aborting(state) && !AnyFailed(state, StepKind::kEndExport) &&
+             (Begun(state, StepKind::kCopy) || Begun(state, StepKind::kExport));
   }
   return false;
 }
 
-// Whether the snapshot exists or may exist: a clear refusal says that it does not.
-bool SnapshotTaken(const TaskState& state) {
-  if (!Begun(state, StepKind::kSnapshot)) return false;
-  if (!AnyFailed(state, StepKind::kSnapshot) || state.failed_in != StepKind::kSnapshot) return true;
+// Whether what the step `kind` makes exists or may exist: a clear refusal says that it does not.
+bool Taken(const TaskState& state, StepKind kind) {
+  if (!Begun(state, kind)) return false;
+  if (!AnyFailed(state, kind) || state.failed_in != kind) return true;
   switch (state.failure.code()) {
     case absl::StatusCode::kFailedPrecondition:
     case absl::StatusCode::kInvalidArgument:
@@ -62,9 +64,10 @@ Ending EndingOf(const TaskState& state) {
   } else if (state.cancelled) {
     ending.outcome = Outcome::kCancelled;
   }
-  ending.files_may_remain = AnyFailed(state, StepKind::kDiscard);
+  ending.files_may_remain =
+      AnyFailed(state, StepKind::kDiscard) || AnyFailed(state, StepKind::kEndExport);
   ending.vm_on_overlay = AnyFailed(state, StepKind::kMerge) || AnyFailed(state, StepKind::kCheck);
-  ending.snapshot_taken = SnapshotTaken(state);
+  ending.snapshot_taken = Taken(state, StepKind::kSnapshot) || Taken(state, StepKind::kExport);
   return ending;
 }
 
@@ -104,7 +107,7 @@ void OnSucceeded(Transition& transition, const TaskEvent& event) {
   const int step = state.running();
   if (step < 0) return;
   const bool preflight = state.steps[step].kind == StepKind::kPreflight;
-  if (preflight) state.steps = StepsOf(state.kind, event.disks);
+  if (preflight) state.steps = StepsOf(state.kind, event.method, event.disks);
   state.steps[step].status = StepStatus::kDone;
   transition.commands.push_back({Command::Kind::kEmitStepDone, step, {}});
   RunNext(transition);
@@ -184,7 +187,7 @@ bool TaskState::lost() const {
 TaskState NewTask(TaskKind kind) {
   TaskState state;
   state.kind = kind;
-  state.steps = StepsOf(kind, {});
+  state.steps = StepsOf(kind, BackupMethod::kOverlays, {});
   return state;
 }
 

@@ -36,7 +36,7 @@ TaskState NewTask(TaskKind kind);
 struct TaskEvent {
   enum class Kind {
     kStart,
-    kStepSucceeded,    // the step under way; `disks` after the preflight
+    kStepSucceeded,    // the step under way; `disks` and `method` after the preflight
     kStepFailed,       // the step under way; `status`
     kCancelRequested,  // by the controller
     kStopRequested,    // the executor goes down; `status`
@@ -45,6 +45,7 @@ struct TaskEvent {
   Kind kind = Kind::kStart;
   absl::Status status;
   std::vector<std::string> disks;
+  BackupMethod method = BackupMethod::kOverlays;
 };
 
 enum class Outcome { kDone, kFailed, kCancelled };
@@ -54,7 +55,7 @@ struct Ending {
   Outcome outcome = Outcome::kDone;
   bool files_may_remain = false;
   bool vm_on_overlay = false;
-  bool snapshot_taken = false;  // or may have been
+  bool snapshot_taken = false;  // or an export begun; or may have been
 };
 
 struct Command {

@@ -5,6 +5,10 @@
 
 #include "absl/strings/str_cat.h"
 
+#include <optional>
+#include <utility>
+#include <vector>
+
 namespace vmkeep::executor {
 namespace {
 
@@ -30,21 +34,43 @@ std::string PolicyName(Backup::Quiesce policy) {
                                                                     : policy);
 }
 
-void AddDisks(const BackupData& data, manifest::Manifest& manifest) {
-  for (const Disk& disk : data.vm.disks) {
-    const worker::v1::CopyResult& copy = data.copies.at(disk.target);
+// A disk as it lies in the repository.
+struct StoredDisk {
+  std::string file;
+  std::string format;
+  worker::v1::CopyResult copy;
+};
+
+std::optional<StoredDisk> StoredOf(const BackupData& data, const Disk& disk) {
+  if (data.sealed) {
+    // Of a chain too: its parents are files of their own.
+    for (const worker::v1::SealedDisk& sealed : data.sealed->disks()) {
+      if (sealed.target() == disk.target)
+        return StoredDisk{sealed.file(), disk.format, sealed.copy()};
+    }
+    return std::nullopt;
+  }
+  const auto copy = data.copies.find(disk.target);
+  if (copy == data.copies.end()) return std::nullopt;
+  return StoredDisk{DiskFileName(disk), disk.stored_format(), copy->second};
+}
+
+void AddDisks(const BackupData& data, const std::vector<StoredDisk>& stored,
+              manifest::Manifest& manifest) {
+  for (size_t i = 0; i < data.vm.disks.size(); ++i) {
+    const Disk& disk = data.vm.disks[i];
     manifest::Disk& added = *manifest.add_disks();
     added.set_target(disk.target);
-    added.set_file(DiskFileName(disk));
-    added.set_format(disk.stored_format());
+    added.set_file(stored[i].file);
+    added.set_format(stored[i].format);
     added.set_virtual_bytes(disk.virtual_bytes);
-    added.set_file_bytes(copy.file_bytes());
-    added.set_data_bytes(copy.data_bytes());
+    added.set_file_bytes(stored[i].copy.file_bytes());
+    added.set_data_bytes(stored[i].copy.data_bytes());
     added.mutable_source()->set_path(disk.source);
     added.mutable_source()->set_format(disk.format);
     added.mutable_source()->set_data_file(disk.data_file);
     for (const ImageLayer& layer : disk.backing) added.mutable_source()->add_chain(layer.file);
-    *added.mutable_digest() = copy.digest();
+    *added.mutable_digest() = stored[i].copy.digest();
   }
   for (const ExcludedDisk& disk : data.vm.excluded) {
     manifest::ExcludedDisk& added = *manifest.add_excluded_disks();
@@ -55,7 +81,7 @@ void AddDisks(const BackupData& data, manifest::Manifest& manifest) {
 }
 
 manifest::Manifest ManifestOf(const TaskRecord& record, const BackupData& data,
-                              const Maker& maker) {
+                              const std::vector<StoredDisk>& stored, const Maker& maker) {
   const v1::BackupSpec& spec = record.backup;
   manifest::Manifest manifest;
   manifest.set_format_version(1);
@@ -80,7 +106,7 @@ manifest::Manifest ManifestOf(const TaskRecord& record, const BackupData& data,
   manifest.set_consistency(Backup::Consistency_Name(ToProto(data.snapshot->consistency)));
   manifest.mutable_quiesce()->set_policy(PolicyName(spec.quiesce()));
   manifest.mutable_quiesce()->set_detail(data.snapshot->quiesce_detail);
-  AddDisks(data, manifest);
+  AddDisks(data, stored, manifest);
   return manifest;
 }
 
@@ -106,14 +132,21 @@ google::protobuf::Timestamp ToTimestamp(absl::Time time) {
 
 absl::StatusOr<worker::v1::Publish> PublishJob(const TaskRecord& record, const BackupData& data,
                                                const Maker& maker) {
+  std::vector<StoredDisk> stored;
   for (const Disk& disk : data.vm.disks) {
-    if (!data.copies.contains(disk.target) || !data.snapshot) {
+    std::optional<StoredDisk> found = StoredOf(data, disk);
+    if (!found || !data.snapshot) {
       return absl::InternalError(absl::StrCat("disk ", disk.target, " was not copied"));
     }
+    stored.push_back(*std::move(found));
   }
   worker::v1::Publish job;
   job.set_incoming(record.task.ToString());
-  *job.mutable_manifest() = ManifestOf(record, data, maker);
+  *job.mutable_manifest() = ManifestOf(record, data, stored, maker);
+  if (data.sealed) {
+    *job.mutable_sealed_files() = data.sealed->files();
+    return job;  // the definition is in there
+  }
   AddFile(job, "domain.xml", "domain", data.restore_xml);
   AddFile(job, "domain-live.xml", "domain-live", data.vm.live_xml);
   AddFile(job, "domain-inactive.xml", "domain-inactive", data.vm.inactive_xml);
@@ -135,6 +168,15 @@ v1::BackupResult ResultOf(const BackupData& data, const worker::v1::PublishResul
   int64_t data_bytes = 0;
   for (const Disk& disk : data.vm.disks) virtual_bytes += disk.virtual_bytes;
   for (const auto& [target, copy] : data.copies) data_bytes += copy.data_bytes();
+  if (data.sealed) {
+    for (const worker::v1::SealedDisk& disk : data.sealed->disks()) {
+      data_bytes += disk.copy().data_bytes();
+    }
+    // A disk's data may be in its parents.
+    for (const manifest::File& file : data.sealed->files()) {
+      if (file.role() == "parent") data_bytes += file.bytes();
+    }
+  }
   result.set_virtual_bytes(virtual_bytes);
   result.set_data_bytes(data_bytes);
   result.set_stored_bytes(published.stored_bytes());

@@ -24,8 +24,8 @@ struct Maker {
   bool simulated = false;
 };
 
-// The publish job but for its repository: manifest and small files. INTERNAL when a disk was not
-// copied.
+// The publish job but for its repository: manifest, small files, and what an export holds beside
+// its disks. INTERNAL when a disk was not copied or sealed.
 absl::StatusOr<worker::v1::Publish> PublishJob(const TaskRecord& record, const BackupData& data,
                                                const Maker& maker);
 

@@ -27,10 +27,11 @@ struct TaskOptions {
   int64_t overlay_reserve_bytes = 0;
   std::string overlay_dir;  // for the overlays of block devices; empty: those are refused
   absl::Duration stall_timeout = absl::Seconds(60);
-  absl::Duration copy_deadline =
-      absl::Hours(24);  // of all disks, unless the task says less or more
-  absl::Duration merge_deadline =
-      absl::Hours(6);              // of one disk; the overlay keeper goes on after it
+  absl::Duration export_stall_timeout = absl::Minutes(10);  // Hyper-V's percentage is coarse
+  // Of all disks, or of an export and its seal; unless the task says less or more.
+  absl::Duration copy_deadline = absl::Hours(24);
+  // Of one disk, after which the overlay keeper goes on; also of the end of an export.
+  absl::Duration merge_deadline = absl::Hours(6);
   LadderPolicy merge_ladder = {};  // for a guest that outruns its merge
   absl::Duration probe_interval = absl::Minutes(1);
   absl::Duration probe_deadline = absl::Seconds(30);

@@ -25,8 +25,7 @@ absl::Status ExecutorStopped() {
 absl::Status ExecutorRestarted() {
   return MakeError(StatusCode::kUnavailable, "EXECUTOR_RESTARTED",
                    "the executor of this host ended in the middle of the task and came up again: "
-                   "the VM was merged back, "
-                   "try again");
+                   "what the task had begun on the VM was undone, try again");
 }
 
 absl::Status CopyNotResumed(const absl::Status& why) {
@@ -96,6 +95,28 @@ absl::Status MergeOutrun(absl::string_view target, int64_t left) {
       StrCat("the guest writes to disk ", target, " faster than it can be merged: ", left,
              " bytes are left and do not get less; it stays on its overlay "
              "meanwhile"));
+}
+
+absl::Status ExportStalled(absl::string_view vm, absl::Duration after, const absl::Status& last) {
+  return MakeError(StatusCode::kDeadlineExceeded, "EXPORT_STALLED",
+                   StrCat("the export of VM ", vm, " did not move for ",
+                          absl::FormatDuration(after), last.ok() ? "" : ": ", last.message(),
+                          ". Check the hypervisor, the storage server and the network to it"));
+}
+
+absl::Status ExportDeadline(absl::string_view vm) {
+  return MakeError(StatusCode::kDeadlineExceeded, "EXPORT_DEADLINE",
+                   StrCat("the export of VM ", vm, " took longer than the backup may"));
+}
+
+absl::Status ExportLost(absl::string_view vm) {
+  return MakeError(StatusCode::kUnavailable, "EXPORT_LOST",
+                   StrCat("the hypervisor knows nothing any more of the export of VM ", vm,
+                          " that it had begun: try again"));
+}
+
+absl::Status ExportCancelled() {
+  return MakeError(StatusCode::kCancelled, "CANCELLED", "the export was cancelled");
 }
 
 absl::Status SequenceUnknown(int64_t asked, int64_t last) {

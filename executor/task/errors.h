@@ -31,6 +31,13 @@ absl::Status MergeDeadline(absl::string_view target, absl::Duration limit,
 absl::Status UnknownOverlay(absl::string_view vm, absl::string_view files);
 // kUnavailable, MERGE_OUTRUN: the guest writes faster than the merge, whatever was done.
 absl::Status MergeOutrun(absl::string_view target, int64_t left);
+// kDeadlineExceeded, EXPORT_STALLED; `last` is what the hypervisor said last, when it was an error.
+absl::Status ExportStalled(absl::string_view vm, absl::Duration after, const absl::Status& last);
+// kDeadlineExceeded, EXPORT_DEADLINE.
+absl::Status ExportDeadline(absl::string_view vm);
+// kUnavailable, EXPORT_LOST: the hypervisor knows nothing of an export that it had begun.
+absl::Status ExportLost(absl::string_view vm);
+absl::Status ExportCancelled();                             // kCancelled, CANCELLED
 absl::Status SequenceUnknown(int64_t asked, int64_t last);  // kOutOfRange, SEQUENCE_UNKNOWN
 
 // Whether the same work may succeed later without a change.

@@ -16,8 +16,13 @@ constexpr absl::Duration kLongestDelay = absl::Seconds(10);
 
 }  // namespace
 
-LateHypervisor::LateHypervisor(std::string name, bool simulated, Clock& clock, Open open)
-    : name_(std::move(name)), simulated_(simulated), clock_(clock), open_(std::move(open)) {
+LateHypervisor::LateHypervisor(std::string name, BackupMethod method, bool simulated, Clock& clock,
+                               Open open)
+    : name_(std::move(name)),
+      method_(method),
+      simulated_(simulated),
+      clock_(clock),
+      open_(std::move(open)) {
   if (TryOpen()) return;
   opening_ = std::jthread([this](const std::stop_token& stop) {
     Backoff backoff(kFirstDelay, kLongestDelay, 0);
@@ -51,6 +56,11 @@ bool LateHypervisor::TryOpen() {
     changed();
   }
   return true;
+}
+
+bool LateHypervisor::simulated() const {
+  MutexLock lock(&mu_);
+  return opened_ == nullptr ? simulated_ : opened_->simulated();
 }
 
 absl::StatusOr<Hypervisor*> LateHypervisor::Get() {
@@ -129,6 +139,21 @@ absl::StatusOr<std::string> LateHypervisor::RestoreXml(const VmDescription& vm,
                                                        const std::vector<RestoreFile>& files) {
   VMKEEP_ASSIGN_OR_RETURN(Hypervisor * hypervisor, Get());
   return hypervisor->RestoreXml(vm, files);
+}
+
+absl::Status LateHypervisor::StartExport(const ExportPlan& plan, const std::stop_token& stop) {
+  VMKEEP_ASSIGN_OR_RETURN(Hypervisor * hypervisor, Get());
+  return hypervisor->StartExport(plan, stop);
+}
+
+absl::StatusOr<ExportStatus> LateHypervisor::GetExportStatus(const ExportPlan& plan) {
+  VMKEEP_ASSIGN_OR_RETURN(Hypervisor * hypervisor, Get());
+  return hypervisor->GetExportStatus(plan);
+}
+
+absl::Status LateHypervisor::EndExport(const ExportPlan& plan) {
+  VMKEEP_ASSIGN_OR_RETURN(Hypervisor * hypervisor, Get());
+  return hypervisor->EndExport(plan);
 }
 
 }  // namespace vmkeep::executor

@@ -24,11 +24,13 @@ class LateHypervisor final : public Hypervisor {
  public:
   using Open = std::function<absl::StatusOr<std::unique_ptr<Hypervisor>>()>;
 
-  // Tries once before it returns, then in the background with growing delays.
-  LateHypervisor(std::string name, bool simulated, Clock& clock, Open open);
+  // Tries once before it returns, then in the background with growing delays. `simulated`: as long
+  // as it is not there.
+  LateHypervisor(std::string name, BackupMethod method, bool simulated, Clock& clock, Open open);
 
   std::string name() const override { return name_; }
-  bool simulated() const override { return simulated_; }
+  bool simulated() const override ABSL_LOCKS_EXCLUDED(mu_);
+  BackupMethod method() const override { return method_; }
   absl::StatusOr<std::vector<VmSummary>> ListVms() override;
   void OnChange(std::function<void()> changed) override;
   absl::StatusOr<VmDescription> Describe(absl::string_view vm_uuid) override;
@@ -43,16 +45,20 @@ class LateHypervisor final : public Hypervisor {
   absl::Status RemoveOverlay(const OverlayDisk& disk) override;
   absl::StatusOr<std::string> RestoreXml(const VmDescription& vm,
                                          const std::vector<RestoreFile>& files) override;
+  absl::Status StartExport(const ExportPlan& plan, const std::stop_token& stop) override;
+  absl::StatusOr<ExportStatus> GetExportStatus(const ExportPlan& plan) override;
+  absl::Status EndExport(const ExportPlan& plan) override;
 
  private:
   bool TryOpen() ABSL_LOCKS_EXCLUDED(mu_);
   absl::StatusOr<Hypervisor*> Get() ABSL_LOCKS_EXCLUDED(mu_);
 
   const std::string name_;
+  const BackupMethod method_;
   const bool simulated_;
   Clock& clock_;
   const Open open_;
-  Mutex mu_;
+  mutable Mutex mu_;
   std::unique_ptr<Hypervisor> opened_ ABSL_GUARDED_BY(mu_);  // set once
   absl::Status why_not_ ABSL_GUARDED_BY(mu_);
   std::function<void()> changed_ ABSL_GUARDED_BY(mu_);

@@ -26,16 +26,23 @@ bool IsSafeTarget(const std::string& target) {
                      [](unsigned char c) { return absl::ascii_isalnum(c); });
 }
 
-absl::Status CheckDescription(const Environment& env, const VmDescription& vm) {
+// Of the two formats that a hypervisor's images may have.
+absl::Status CheckDisks(const VmDescription& vm, absl::string_view one, absl::string_view other) {
   if (vm.disks.empty()) {
     return error::CannotBackUp(vm.name, "it has no disk that can be copied; see excluded disks");
   }
   for (const Disk& disk : vm.disks) {
-    if (!IsSafeTarget(disk.target) || (disk.format != "raw" && disk.format != "qcow2")) {
-      return error::CannotBackUp(
-          vm.name, absl::StrCat("disk \"", disk.target, "\" of format \"", disk.format,
-                                "\" is none that vmkeep knows: raw and qcow2 images are copied"));
-    }
+    if (IsSafeTarget(disk.target) && (disk.format == one || disk.format == other)) continue;
+    return error::CannotBackUp(vm.name, absl::StrCat("disk \"", disk.target, "\" of format \"",
+                                                     disk.format, "\" is none that vmkeep knows: ",
+                                                     one, " and ", other, " images are copied"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckDescription(const Environment& env, const VmDescription& vm) {
+  VMKEEP_RETURN_IF_ERROR(CheckDisks(vm, "raw", "qcow2"));
+  for (const Disk& disk : vm.disks) {
     VMKEEP_RETURN_IF_ERROR(CheckSameFile(disk));
     if (disk.flat()) VMKEEP_RETURN_IF_ERROR(CheckCanServe(disk, env.options.flat_view_dir));
   }
@@ -108,6 +115,18 @@ absl::StatusOr<BackupData> Preflight(const Environment& env, const TaskRecord& r
   VMKEEP_RETURN_IF_ERROR(
       CheckRooms(RoomsOf(data.vm.disks, env.options.overlay_reserve_bytes, env.options.overlay_dir),
                  1.0, env.free_space));
+  VMKEEP_RETURN_IF_ERROR(env.journal.PutPreflight(record.task, data));
+  return data;
+}
+
+absl::StatusOr<BackupData> PreflightExport(const Environment& env, const TaskRecord& record,
+                                           const std::stop_token& stop) {
+  BackupData data;
+  VMKEEP_ASSIGN_OR_RETURN(data.vm, env.hypervisor.Describe(record.vm_uuid));
+  VMKEEP_RETURN_IF_ERROR(CheckDisks(data.vm, "vhdx", "vhd"));
+  int64_t data_bytes = 0;
+  for (const Disk& disk : data.vm.disks) data_bytes += disk.data_bytes;
+  VMKEEP_RETURN_IF_ERROR(CheckRepository(env, record, data_bytes, stop));
   VMKEEP_RETURN_IF_ERROR(env.journal.PutPreflight(record.task, data));
   return data;
 }

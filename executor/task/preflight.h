@@ -17,6 +17,11 @@ namespace vmkeep::executor {
 absl::StatusOr<BackupData> Preflight(const Environment& env, const TaskRecord& record,
                                      const std::stop_token& stop);
 
+// The same for a hypervisor that exports: the repository has room for the whole chain of each disk.
+// The images are the hypervisor's to read, and are not looked at.
+absl::StatusOr<BackupData> PreflightExport(const Environment& env, const TaskRecord& record,
+                                           const std::stop_token& stop);
+
 // The repository answers, is the right one, and has `needed` bytes free: REPOSITORY_*.
 absl::Status CheckRepository(const Environment& env, const TaskRecord& record, int64_t needed,
                              const std::stop_token& stop);

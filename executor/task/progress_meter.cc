@@ -17,8 +17,19 @@ void ProgressMeter::Enter(::vmkeep::v1::Progress::Phase phase, const std::vector
   current_ = static_cast<size_t>(disk);
   if (phase == phase_) return;
   phase_ = phase;
+  all_at_once_ = false;
   disks_.assign(totals.size(), {});
   for (size_t i = 0; i < totals.size(); ++i) disks_[i].total = totals[i];
+  samples_ = {{clock_.Monotonic(), 0}};
+  Tell();
+}
+
+void ProgressMeter::EnterAll(::vmkeep::v1::Progress::Phase phase, int64_t total) {
+  if (phase == phase_) return;
+  phase_ = phase;
+  all_at_once_ = true;
+  current_ = 0;
+  disks_ = {{.done = 0, .total = total, .holes = 0}};
   samples_ = {{clock_.Monotonic(), 0}};
   Tell();
 }
@@ -50,8 +61,10 @@ ProgressMeter::Disk ProgressMeter::Sum() const {
   const Disk sum = Sum();
   ::vmkeep::v1::Progress progress;
   progress.set_phase(phase_);
-  progress.set_disk(disks_.empty() ? 0 : static_cast<int>(current_) + 1);
-  progress.set_disk_count(static_cast<int>(disks_.size()));
+  if (!all_at_once_) {
+    progress.set_disk(disks_.empty() ? 0 : static_cast<int>(current_) + 1);
+    progress.set_disk_count(static_cast<int>(disks_.size()));
+  }
   progress.set_bytes_done(sum.done);
   progress.set_bytes_total(sum.total);
   progress.set_bytes_holes(sum.holes);

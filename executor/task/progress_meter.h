@@ -24,6 +24,8 @@ class ProgressMeter {
   // Work on `disk` (from 0) in `phase`; `totals` are the sizes as far as known. Counting starts
   // again when the phase is a new one.
   void Enter(::vmkeep::v1::Progress::Phase phase, const std::vector<int64_t>& totals, int disk);
+  // The same for work on all disks at once: no disk is told.
+  void EnterAll(::vmkeep::v1::Progress::Phase phase, int64_t total);
   // So much of the disk that was entered last was done before: it counts, but nothing moved for it.
   void Found(int64_t done, int64_t total, int64_t holes);
   // How far the disk is that was entered last.
@@ -51,6 +53,7 @@ class ProgressMeter {
   ::vmkeep::v1::Progress::Phase phase_ = ::vmkeep::v1::Progress::PHASE_UNSPECIFIED;
   std::vector<Disk> disks_;
   size_t current_ = 0;
+  bool all_at_once_ = false;
   std::deque<Sample> samples_;
   absl::Duration told_ = -absl::InfiniteDuration();
 };

@@ -1,6 +1,8 @@
 #ifndef VMKEEP_EXECUTOR_TASK_STEP_H_
 #define VMKEEP_EXECUTOR_TASK_STEP_H_
 
+#include "executor/hypervisor/hypervisor.h"
+
 #include "absl/strings/string_view.h"
 
 #include <optional>
@@ -20,6 +22,9 @@ enum class StepKind {
   kMerge,  // one per disk
   kCheck,
   kRemoveOverlay,
+  kExport,     // the hypervisor writes the files itself
+  kEndExport,  // nobody writes there any more
+  kSeal,       // read back and hashed
   kPublish,
   kDiscard,
   kScrub,
@@ -28,7 +33,7 @@ enum class StepKind {
 // When a step runs.
 enum class StepClass {
   kForward,  // only while nothing failed and nobody cancelled
-  kAlways,   // once the snapshot was begun, whatever happened: the safe direction
+  kAlways,   // once the snapshot or the export was begun, whatever happened: the safe direction
   kOnAbort,  // only after a failure or a cancel
 };
 
@@ -59,8 +64,10 @@ std::optional<StepKind> StepKindNamed(absl::string_view name);
 absl::string_view TaskKindName(TaskKind kind);
 std::optional<TaskKind> TaskKindNamed(absl::string_view name);
 
-// The steps of a task; `disks` are the targets, known once the preflight is done.
-std::vector<Step> StepsOf(TaskKind kind, const std::vector<std::string>& disks);
+// The steps of a task. `method` and `disks`, the targets, are known once the preflight is done;
+// before that a backup has the steps of kOverlays, without disks.
+std::vector<Step> StepsOf(TaskKind kind, BackupMethod method,
+                          const std::vector<std::string>& disks);
 
 }  // namespace vmkeep::executor
 

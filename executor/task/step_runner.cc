@@ -7,6 +7,7 @@
 #include "executor/task/backup_manifest.h"
 #include "executor/task/copy.h"
 #include "executor/task/errors.h"
+#include "executor/task/export.h"
 #include "executor/task/host_space.h"
 #include "executor/task/preflight.h"
 #include "executor/task/resume.h"
@@ -61,6 +62,12 @@ absl::Status StepRunner::Run(const TaskState& state, int index, const std::stop_
       return Noted(data_.overlays, RestoreDefinition(Merging(stop), data_.vm, data_.overlays));
     case StepKind::kRemoveOverlay:
       return Noted(data_.overlays, RemoveOverlays(Merging(stop), data_.overlays));
+    case StepKind::kExport:
+      return RunExport(stop);
+    case StepKind::kEndExport:
+      return RunEndExport(stop);
+    case StepKind::kSeal:
+      return RunSeal(stop);
     case StepKind::kPublish:
       return RunPublish(stop);
     case StepKind::kDiscard:
@@ -82,7 +89,9 @@ std::vector<std::string> StepRunner::disks() const {
 
 absl::Status StepRunner::RunPreflight(const std::stop_token& stop) {
   Enter(Progress::PREFLIGHT);
-  VMKEEP_ASSIGN_OR_RETURN(data_, Preflight(env_, record_, stop));
+  const bool exports = env_.hypervisor.method() == BackupMethod::kExport;
+  VMKEEP_ASSIGN_OR_RETURN(
+      data_, exports ? PreflightExport(env_, record_, stop) : Preflight(env_, record_, stop));
   return absl::OkStatus();
 }
 
@@ -161,6 +170,42 @@ absl::Status StepRunner::RunMerge(const std::string& target, const std::stop_tok
                }));
 }
 
+absl::Status StepRunner::RunExport(const std::stop_token& stop) {
+  progress_.EnterAll(Progress::EXPORTING, DataBytes());
+  export_until_ = CopiesUntil();
+  VMKEEP_ASSIGN_OR_RETURN(data_.export_folder, PrepareExport(env_, record_, stop));
+  // Durable before anybody writes there: the next process must know what to end.
+  VMKEEP_RETURN_IF_ERROR(env_.journal.PutExportFolder(record_.task, data_.export_folder));
+  VMKEEP_ASSIGN_OR_RETURN(
+      data_.snapshot,
+      ExportVm(env_, Exporting(), *export_until_, stop, [this](const ExportStatus& status) {
+        const int64_t by_percent =
+            static_cast<int64_t>(static_cast<double>(DataBytes()) / 100 * status.percent);
+        const int64_t done = std::max(status.bytes_done, by_percent);
+        progress_.Update(done, std::max(done, DataBytes()), 0);
+      }));
+  return env_.journal.PutSnapshot(record_.task, *data_.snapshot);
+}
+
+absl::Status StepRunner::RunEndExport(const std::stop_token& stop) {
+  progress_.EnterAll(Progress::EXPORTING, DataBytes());
+  if (data_.export_folder.empty()) return absl::OkStatus();  // it came to none
+  return EndExportSurely(env_, Exporting(), stop);
+}
+
+absl::Status StepRunner::RunSeal(const std::stop_token& stop) {
+  progress_.EnterAll(Progress::SEALING, DataBytes());
+  VMKEEP_ASSIGN_OR_RETURN(worker::v1::SealExportResult sealed,
+                          SealExport(env_, record_, data_.vm.disks, CopiesUntil(), stop,
+                                     [this](const worker::v1::Progress& p) {
+                                       progress_.Update(p.bytes_done(), p.bytes_total(),
+                                                        p.bytes_holes());
+                                     }));
+  VMKEEP_RETURN_IF_ERROR(env_.journal.PutSealed(record_.task, sealed));
+  data_.sealed = std::move(sealed);
+  return absl::OkStatus();
+}
+
 absl::Status StepRunner::RunPublish(const std::stop_token& stop) {
   Enter(Progress::PUBLISHING);
   worker::v1::Request request;
@@ -230,7 +275,20 @@ int StepRunner::IndexOf(const std::string& target) const {
   return -1;
 }
 
+ExportPlan StepRunner::Exporting() const {
+  return {.vm_uuid = record_.vm_uuid,
+          .folder = data_.export_folder,
+          .quiesce = PolicyOf(record_.backup.quiesce())};
+}
+
+int64_t StepRunner::DataBytes() const {
+  int64_t sum = 0;
+  for (const Disk& disk : data_.vm.disks) sum += disk.data_bytes;
+  return sum;
+}
+
 absl::Duration StepRunner::CopiesUntil() const {
+  if (export_until_) return *export_until_;
   if (!data_.copies_begun.empty()) return data_.copies_begun.begin()->second.until;
   const auto& asked = record_.backup.copy_deadline();
   const absl::Duration deadline = absl::Seconds(asked.seconds()) + absl::Nanoseconds(asked.nanos());

@@ -45,6 +45,9 @@ class StepRunner {
   void CountFinishedCopies();
   absl::Status BeginCopy(const Disk& disk, const std::stop_token& stop);
   absl::Status RunMerge(const std::string& target, const std::stop_token& stop);
+  absl::Status RunExport(const std::stop_token& stop);
+  absl::Status RunEndExport(const std::stop_token& stop);
+  absl::Status RunSeal(const std::stop_token& stop);
   absl::Status RunPublish(const std::stop_token& stop);
   absl::Status RunDiscard(const std::stop_token& stop);
   absl::Status RunScrub(const std::stop_token& stop);
@@ -53,7 +56,10 @@ class StepRunner {
   // `status` again, after it was told to the alerts: OK clears them.
   absl::Status Noted(const std::vector<OverlayDisk>& disks, absl::Status status) const;
   int IndexOf(const std::string& target) const;
-  // When all copies must be done, by the monotonic clock.
+  ExportPlan Exporting() const;
+  // Sum over the disks, of what an export moves.
+  int64_t DataBytes() const;
+  // When all copies, or an export and its seal, must be done, by the monotonic clock.
   absl::Duration CopiesUntil() const;
   void Enter(::vmkeep::v1::Progress::Phase phase, int disk = 0);
 
@@ -61,6 +67,7 @@ class StepRunner {
   const TaskRecord record_;
   BackupData data_;
   const std::string interrupted_copy_;
+  std::optional<absl::Duration> export_until_;  // unset in a process that did not begin the export
   ProgressMeter progress_;
   std::optional<v1::BackupResult> result_;
 };

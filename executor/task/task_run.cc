@@ -155,7 +155,7 @@ TaskEvent TaskRun::RunStep(int index) {
     log::Info("step_done", {{"step", RuleOf(ran.kind).name},
                             {"disk", ran.target},
                             {"seconds", absl::ToDoubleSeconds(env_.clock.Monotonic() - began)}});
-    return {TaskEvent::Kind::kStepSucceeded, {}, steps_.disks()};
+    return {TaskEvent::Kind::kStepSucceeded, {}, steps_.disks(), env_.hypervisor.method()};
   }
   log::Warning("step_failed", {{"step", RuleOf(ran.kind).name},
                                {"disk", ran.target},
@@ -208,7 +208,8 @@ v1::Event TaskRun::StepDoneEvent(const Step& step) {
   v1::Event event = events_.NewEvent(record_);
   event.mutable_step()->set_step(std::string(RuleOf(step.kind).name));
   event.mutable_step()->set_target(step.target);
-  if (step.kind == StepKind::kSnapshot && steps_.snapshot()) {
+  const bool instant = step.kind == StepKind::kSnapshot || step.kind == StepKind::kExport;
+  if (instant && steps_.snapshot()) {
     *event.mutable_step()->mutable_time_valid() = ToTimestamp(steps_.snapshot()->instant);
   }
   return event;

@@ -1,9 +1,11 @@
 #include "executor/task/worker_job.h"
 
 #include "common/clock.h"
+#include "common/error.h"
 #include "common/log.h"
 #include "common/process/process.h"
 #include "common/status_macros.h"
+#include "executor/hypervisor/errors.h"
 #include "executor/task/errors.h"
 
 #include <algorithm>
@@ -39,6 +41,16 @@ absl::Status RunRemoval(const Environment& env, const worker::v1::Request& reque
       .status();
 }
 
+// The journal tells what the task let a hypervisor write into; without a word of it nothing is
+// known to be safe.
+absl::Status EndExportOf(const Environment& env, const TaskRecord& record) {
+  VMKEEP_ASSIGN_OR_RETURN(const std::string folder, env.journal.ExportFolder(record.task));
+  if (folder.empty()) return absl::OkStatus();
+  absl::Status status = env.hypervisor.EndExport({.vm_uuid = record.vm_uuid, .folder = folder});
+  if (status.ok() || ErrorReason(status) == "EXPORT_NOT_ENDED") return status;
+  return error::ExportNotEnded(record.vm_uuid, status.message());
+}
+
 }  // namespace
 
 absl::StatusOr<worker::v1::Repository> RepositoryOf(const TaskOptions& options, int slot,
@@ -71,6 +83,7 @@ absl::StatusOr<worker::v1::Result> RunJob(const Environment& env,
 
 absl::Status DiscardTry(const Environment& env, const TaskRecord& record,
                         const std::stop_token& stop) {
+  VMKEEP_RETURN_IF_ERROR(EndExportOf(env, record));
   worker::v1::Request request;
   VMKEEP_ASSIGN_OR_RETURN(*request.mutable_discard()->mutable_repository(),
                           RepositoryOf(env.options, record.slot, record.repository_id));

@@ -34,7 +34,8 @@ absl::StatusOr<worker::v1::Result> RunJob(const Environment& env,
                                           const OnProgress& on_progress = nullptr);
 
 // Removes what a task may have left: in .incoming/, and published, when its publish failed without
-// a clear answer. Another try's stays.
+// a clear answer. Another try's stays. Where a hypervisor was let write, it is asked to end that
+// first: UNAVAILABLE, EXPORT_NOT_ENDED, and nothing is removed, while it may still write.
 absl::Status DiscardTry(const Environment& env, const TaskRecord& record,
                         const std::stop_token& stop);
 // Removes the backup's published folder. Absent is OK.

@@ -125,12 +125,24 @@ absl::Status SourceViewLost(absl::string_view path, absl::string_view why) {
       {{"path", std::string(path)}});
 }
 
-absl::Status CopyStalled(absl::string_view path, absl::Duration after) {
+namespace {
+
+absl::Status Stalled(absl::string_view doing, absl::string_view path, absl::Duration after) {
   return MakeError(
       absl::StatusCode::kDeadlineExceeded, "COPY_STALLED",
-      absl::StrCat("copying ", path, ": no byte moved for ", absl::FormatDuration(after),
+      absl::StrCat(doing, " ", path, ": no byte moved for ", absl::FormatDuration(after),
                    ". Check the storage server and the network to it, then try again."),
       {{"path", std::string(path)}});
+}
+
+}  // namespace
+
+absl::Status CopyStalled(absl::string_view path, absl::Duration after) {
+  return Stalled("copying", path, after);
+}
+
+absl::Status SealStalled(absl::string_view incoming, absl::Duration after) {
+  return Stalled("reading back the export in", absl::StrCat(".incoming/", incoming), after);
 }
 
 absl::Status CopyInUse() {
@@ -145,7 +157,7 @@ absl::Status Cancelled() {
 
 absl::Status IncomingAbsent(absl::string_view incoming) {
   return MakeError(absl::StatusCode::kFailedPrecondition, "INCOMING_ABSENT",
-                   absl::StrCat("there is nothing to publish: .incoming/", incoming,
+                   absl::StrCat("there is nothing to go on with: .incoming/", incoming,
                                 " does not exist. It was discarded; make the backup again."),
                    {{"incoming", std::string(incoming)}});
 }
@@ -155,6 +167,15 @@ absl::Status IncomingIncomplete(absl::string_view incoming, absl::string_view wh
                    absl::StrCat(".incoming/", incoming, " is not what its manifest says: ", why,
                                 ". Discard it and make the backup again."),
                    {{"incoming", std::string(incoming)}});
+}
+
+absl::Status ExportIncomplete(absl::string_view incoming, absl::string_view file,
+                              absl::string_view why) {
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition, "EXPORT_INCOMPLETE",
+      absl::StrCat(".incoming/", incoming, " holds no whole export: ", file,
+                   file.empty() ? "" : ": ", why, ". Discard it and make the backup again."),
+      {{"incoming", std::string(incoming)}, {"file", std::string(file)}});
 }
 
 absl::Status AlreadyPublished(absl::string_view backup_id, absl::string_view by) {

@@ -34,13 +34,18 @@ absl::Status SourceChanged(absl::string_view path, absl::string_view what);     
 absl::Status SourceBusy(absl::string_view path);  // kFailedPrecondition
 // kUnavailable: whoever served the source's flat view ended or does not answer.
 absl::Status SourceViewLost(absl::string_view path, absl::string_view why);
-absl::Status CopyStalled(absl::string_view path, absl::Duration after);  // kDeadlineExceeded
-absl::Status CopyInUse();                                                // kUnavailable
-absl::Status Cancelled();                                                // kCancelled
+// Both kDeadlineExceeded, COPY_STALLED: it is the same storage that does not answer.
+absl::Status CopyStalled(absl::string_view path, absl::Duration after);
+absl::Status SealStalled(absl::string_view incoming, absl::Duration after);
+absl::Status CopyInUse();  // kUnavailable
+absl::Status Cancelled();  // kCancelled
 
 absl::Status IncomingAbsent(absl::string_view incoming);  // kFailedPrecondition
 absl::Status IncomingIncomplete(absl::string_view incoming,
                                 absl::string_view why);  // kFailedPrecondition
+// kFailedPrecondition. `file`: below the export, or empty.
+absl::Status ExportIncomplete(absl::string_view incoming, absl::string_view file,
+                              absl::string_view why);
 absl::Status AlreadyPublished(absl::string_view backup_id, absl::string_view by);  // kAlreadyExists
 
 }  // namespace vmkeep::worker::error

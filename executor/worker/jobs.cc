@@ -4,9 +4,11 @@
 #include "common/status_macros.h"
 #include "common/uuid.h"
 #include "executor/worker/copy.h"
+#include "executor/worker/prepare_export.h"
 #include "executor/worker/publish.h"
 #include "executor/worker/remove.h"
 #include "executor/worker/repository.h"
+#include "executor/worker/seal_export.h"
 
 namespace vmkeep::worker {
 namespace {
@@ -48,6 +50,18 @@ absl::StatusOr<v1::Result> RunJob(const v1::Request& request, JobContext* contex
     case v1::Request::kScrub: {
       VMKEEP_RETURN_IF_ERROR(CheckRepository(request.scrub().repository()));
       VMKEEP_ASSIGN_OR_RETURN(*result.mutable_remove(), Scrub(request.scrub(), context));
+      return result;
+    }
+    case v1::Request::kPrepareExport: {
+      VMKEEP_RETURN_IF_ERROR(CheckRepository(request.prepare_export().repository()));
+      VMKEEP_ASSIGN_OR_RETURN(*result.mutable_prepare_export(),
+                              PrepareExport(request.prepare_export()));
+      return result;
+    }
+    case v1::Request::kSealExport: {
+      VMKEEP_RETURN_IF_ERROR(CheckRepository(request.seal_export().repository()));
+      VMKEEP_ASSIGN_OR_RETURN(*result.mutable_seal_export(),
+                              SealExport(request.seal_export(), context));
       return result;
     }
     case v1::Request::kCancel:

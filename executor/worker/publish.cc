@@ -9,6 +9,7 @@
 #include "common/manifest/manifest.h"
 #include "common/status_macros.h"
 #include "executor/worker/errors.h"
+#include "executor/worker/export_tree.h"
 #include "executor/worker/published.h"
 #include "executor/worker/repository.h"
 
@@ -20,6 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <optional>
@@ -36,10 +38,19 @@ namespace pb = manifest::v1;
 constexpr size_t kMaxSmallFileBytes = size_t{64} << 20;
 constexpr char kListRole[] = "digest-list";
 
+// Whether the backup holds an export.
+bool IsSealed(const v1::Publish& job) {
+  return !job.sealed_files().empty() ||
+         std::any_of(job.manifest().disks().begin(), job.manifest().disks().end(),
+                     [](const pb::Disk& disk) { return manifest::IsExportPath(disk.file()); });
+}
+
 absl::Status CheckJob(const v1::Publish& job) {
   VMKEEP_RETURN_IF_ERROR(CheckIncomingName(job.incoming()));
   const pb::Manifest& manifest = job.manifest();
-  std::vector<FieldViolation> violations = manifest::Check(manifest);
+  pb::Manifest with_sealed = manifest;
+  with_sealed.mutable_files()->MergeFrom(job.sealed_files());
+  std::vector<FieldViolation> violations = manifest::Check(with_sealed);
   const auto require = [&](bool ok, absl::string_view field, absl::string_view what) {
     if (!ok) violations.push_back({std::string(field), std::string(what)});
   };
@@ -48,7 +59,11 @@ absl::Status CheckJob(const v1::Publish& job) {
           "must be of the manifest's task and epoch");
   require(job.repository().id() == manifest.repository().id(), "repository.id",
           "must be the manifest's");
+  for (const pb::File& file : job.sealed_files()) {
+    require(manifest::IsExportPath(file.file()), "sealed_files.file", "must be a path in export/");
+  }
   std::set<std::string> names;
+  if (IsSealed(job)) names.insert(manifest::kExportFolder);
   for (const pb::Disk& disk : manifest.disks())
     names.insert({disk.file(), disk.digest().list_file()});
   for (const v1::SmallFile& file : job.small_files()) {
@@ -160,6 +175,7 @@ class Publication {
   // The folder complete, described and flushed.
   absl::Status Prepare() {
     for (const pb::Disk& disk : job_.manifest().disks()) VMKEEP_RETURN_IF_ERROR(TakeDisk(disk));
+    if (IsSealed(job_)) VMKEEP_RETURN_IF_ERROR(TakeExport());
     for (const v1::SmallFile& file : job_.small_files())
       VMKEEP_RETURN_IF_ERROR(TakeSmallFile(file));
     VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.publish.small-files.after"));
@@ -167,6 +183,9 @@ class Publication {
     const absl::Time now = absl::Now();
     manifest_.mutable_publish_time()->set_seconds(absl::ToUnixSeconds(now));
     VMKEEP_ASSIGN_OR_RETURN(const std::string text, manifest::Serialize(manifest_));
+    // Nobody could read it any more, ourselves included.
+    if (text.size() > manifest::kMaxBytes)
+      return error::IncomingIncomplete(job_.incoming(), "it has more files than a manifest holds");
     VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.publish.manifest.before"));
     VMKEEP_RETURN_IF_ERROR(fs::WriteFile(folder_, manifest::kFileName, text, 0600));
     VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.publish.manifest.after"));
@@ -177,12 +196,7 @@ class Publication {
   // manifest's root is of.
   absl::Status TakeDisk(const pb::Disk& disk) {
     VMKEEP_RETURN_IF_ERROR(context_.CheckCancelled());
-    VMKEEP_ASSIGN_OR_RETURN(const Opened image, Find(disk.file()));
-    if (image.found.st_size != disk.file_bytes()) {
-      return error::IncomingIncomplete(job_.incoming(),
-                                       absl::StrCat(disk.file(), " has ", image.found.st_size,
-                                                    " bytes instead of ", disk.file_bytes()));
-    }
+    VMKEEP_ASSIGN_OR_RETURN(const Opened image, Find(disk.file(), disk.file_bytes()));
     const std::string& list_name = disk.digest().list_file();
     VMKEEP_ASSIGN_OR_RETURN(const Opened list, Find(list_name));
     VMKEEP_ASSIGN_OR_RETURN(const std::string hash, HashFile(list.fd, list_name));
@@ -202,6 +216,37 @@ class Publication {
       return error::IncomingIncomplete(job_.incoming(), absl::StrCat(name, " is missing"));
     }
     return opened;
+  }
+
+  absl::StatusOr<Opened> Find(const std::string& name, int64_t bytes) {
+    VMKEEP_ASSIGN_OR_RETURN(Opened opened, Find(name));
+    if (opened.found.st_size == bytes) return opened;
+    return error::IncomingIncomplete(
+        job_.incoming(),
+        absl::StrCat(name, " has ", opened.found.st_size, " bytes instead of ", bytes));
+  }
+
+  // The files that SealExport flushed and hashed, all of them and nothing else.
+  absl::Status TakeExport() {
+    std::set<std::string> named;
+    for (const pb::Disk& disk : job_.manifest().disks()) named.insert(disk.file());
+    for (const pb::File& file : job_.sealed_files()) {
+      VMKEEP_RETURN_IF_ERROR(context_.CheckCancelled());
+      VMKEEP_RETURN_IF_ERROR(Find(file.file(), file.bytes()).status());
+      named.insert(file.file());
+      *manifest_.add_files() = file;
+    }
+    const Refuse refuse = [&](absl::string_view path, absl::string_view why) {
+      return error::IncomingIncomplete(job_.incoming(),
+                                       absl::StrCat(manifest::kExportFolder, "/", path, ": ", why));
+    };
+    VMKEEP_ASSIGN_OR_RETURN(const fs::Fd folder, fs::OpenDir(folder_, manifest::kExportFolder));
+    VMKEEP_ASSIGN_OR_RETURN(const ExportTree tree, ReadExportTree(folder, refuse));
+    for (const ExportFile& file : tree.files) {
+      if (!named.contains(absl::StrCat(manifest::kExportFolder, "/", file.path)))
+        return refuse(file.path, "it was not there when the export was sealed");
+    }
+    return absl::OkStatus();
   }
 
   absl::Status TakeSmallFile(const v1::SmallFile& file) {
@@ -244,6 +289,7 @@ class Publication {
   // its manifest says.
   absl::Status RemoveUnnamed() {
     std::set<std::string> named;
+    if (IsSealed(job_)) named.insert(manifest::kExportFolder);
     for (const pb::Disk& disk : manifest_.disks()) named.insert(disk.file());
     for (const pb::File& file : manifest_.files()) named.insert(file.file());
     VMKEEP_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs::List(folder_));

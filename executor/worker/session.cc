@@ -50,9 +50,16 @@ JobContext::Why WhyReadable(int fd) {
   return got == 0 ? JobContext::Why::kParentEnded : JobContext::Why::kAsked;
 }
 
+// Of the jobs that move bytes for long.
 absl::Duration StallTime(const v1::Request& request) {
-  const int64_t seconds = request.copy().stall_seconds();
+  const int64_t seconds = request.has_seal_export() ? request.seal_export().stall_seconds()
+                                                    : request.copy().stall_seconds();
   return seconds > 0 ? absl::Seconds(seconds) : absl::InfiniteDuration();
+}
+
+absl::Status Stalled(const v1::Request& request, absl::Duration after) {
+  return request.has_seal_export() ? error::SealStalled(request.seal_export().incoming(), after)
+                                   : error::CopyStalled(request.copy().source(), after);
 }
 
 }  // namespace
@@ -120,7 +127,7 @@ void Session::Watch(const v1::Request& request, int job_ended) {
     if (give_up_at && now >= *give_up_at) GiveUp(error::Cancelled());
     if (const int64_t moves = context_.moves(); moves < 0 || moves != last_move.first)
       last_move = {moves, now};
-    if (now - last_move.second >= stall) GiveUp(error::CopyStalled(request.copy().source(), stall));
+    if (now - last_move.second >= stall) GiveUp(Stalled(request, stall));
   }
 }
 

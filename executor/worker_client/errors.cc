@@ -15,12 +15,15 @@ absl::Status WorkerDeadline(absl::Duration after) {
                    ". Check the storage server and the network to it."));
 }
 
-absl::Status CopyStalled(const worker::v1::Copy& job, absl::Duration after) {
-  return MakeError(
-      absl::StatusCode::kDeadlineExceeded, "COPY_STALLED",
-      absl::StrCat("copying ", job.source(), ": no byte moved for ", absl::FormatDuration(after),
-                   ". Check the storage server and the network to it, then try again."),
-      {{"path", job.source()}});
+absl::Status CopyStalled(const worker::v1::Request& job, absl::Duration after) {
+  const bool seal = job.has_seal_export();
+  const std::string path = seal ? job.seal_export().incoming() : job.copy().source();
+  return MakeError(absl::StatusCode::kDeadlineExceeded, "COPY_STALLED",
+                   absl::StrCat(seal ? "reading back the export " : "copying ", path,
+                                ": no byte moved for ", absl::FormatDuration(after),
+                                ". Check the storage server and the network to it, then try "
+                                "again."),
+                   {{"path", path}});
 }
 
 absl::Status WorkerCancelled() {

@@ -10,8 +10,8 @@
 namespace vmkeep::executor::error {
 
 absl::Status WorkerDeadline(absl::Duration after);  // kDeadlineExceeded, WORKER_DEADLINE
-absl::Status CopyStalled(const worker::v1::Copy& job,
-                         absl::Duration after);      // kDeadlineExceeded, COPY_STALLED
+// kDeadlineExceeded, COPY_STALLED; of a copy or a seal.
+absl::Status CopyStalled(const worker::v1::Request& job, absl::Duration after);
 absl::Status WorkerCancelled();                      // kCancelled, CANCELLED
 absl::Status WorkerDied(absl::string_view how);      // kUnavailable, WORKER_DIED
 absl::Status WorkerProtocol(absl::string_view why);  // kInternal, WORKER_PROTOCOL

@@ -30,6 +30,10 @@ const worker::v1::Repository& RepositoryIn(const Request& request) {
       return request.discard().repository();
     case Request::kScrub:
       return request.scrub().repository();
+    case Request::kPrepareExport:
+      return request.prepare_export().repository();
+    case Request::kSealExport:
+      return request.seal_export().repository();
     default:
       return worker::v1::Repository::default_instance();
   }

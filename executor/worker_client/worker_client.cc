@@ -32,7 +32,8 @@ class Conversation {
       : request_(*request),
         deadline_(deadline),
         deadline_at_(Now() + deadline),
-        stall_(request->has_copy() ? stall : absl::InfiniteDuration()),
+        stall_(request->has_copy() || request->has_seal_export() ? stall
+                                                                 : absl::InfiniteDuration()),
         stop_(stop),
         hooks_(*hooks) {}
 
@@ -111,7 +112,7 @@ class Conversation {
   absl::Status CheckLimits() const {
     if (cancelled_at_ && Now() - *cancelled_at_ >= kCancelGrace) return error::WorkerCancelled();
     if (Now() >= deadline_at_) return error::WorkerDeadline(deadline_);
-    if (Now() - moved_at_ >= stall_) return error::CopyStalled(request_.copy(), stall_);
+    if (Now() - moved_at_ >= stall_) return error::CopyStalled(request_, stall_);
     return absl::OkStatus();
   }
 

@@ -4,6 +4,9 @@
 #include "common/error.h"
 #include "tests/fuzz/fuzz.h"
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
 #include <string>
 
 namespace vmkeep::manifest {
@@ -16,13 +19,21 @@ void RequireRefusal(const absl::Status& status) {
   VMKEEP_FUZZ_REQUIRE(reason == "MANIFEST_INVALID" || reason == "MANIFEST_TOO_NEW");
 }
 
-// What becomes a part of a path is a plain name.
+bool StaysInFolder(const v1::Manifest& manifest, const std::string& file) {
+  if (IsPlainFileName(file)) return true;
+  return manifest.hypervisor() == "hyperv" && absl::StartsWith(file, "export/") &&
+         !absl::StrContains(absl::StrCat("/", file, "/"), "/../") &&
+         !absl::StrContains(file, '\\') && !absl::StrContains(file, '\0');
+}
+
+// What becomes a part of a path is a plain name, or a path that does not leave its folder.
 void RequirePlainNames(const v1::Manifest& manifest) {
   for (const v1::Disk& disk : manifest.disks()) {
-    VMKEEP_FUZZ_REQUIRE(IsPlainFileName(disk.file()) && IsPlainFileName(disk.target()));
+    VMKEEP_FUZZ_REQUIRE(StaysInFolder(manifest, disk.file()) && IsPlainFileName(disk.target()));
     VMKEEP_FUZZ_REQUIRE(IsPlainFileName(disk.digest().list_file()));
   }
-  for (const v1::File& file : manifest.files()) VMKEEP_FUZZ_REQUIRE(IsPlainFileName(file.file()));
+  for (const v1::File& file : manifest.files())
+    VMKEEP_FUZZ_REQUIRE(StaysInFolder(manifest, file.file()));
   for (const std::string& id : {manifest.backup_id(), manifest.vm().uuid()}) {
     VMKEEP_FUZZ_REQUIRE(id.size() == 36 && IsPlainFileName(id));
   }

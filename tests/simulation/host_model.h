@@ -49,7 +49,7 @@ struct VmModel {
 
 // A host with its VMs and their chains: what outlives the executor, and the verbs that libvirt
 // offers. All verbs look and act at one instant.
-class HostModel final : public executor::Hypervisor {
+class HostModel final : public executor::OverlayHypervisor {
  public:
   // `unlinked` hears of each overlay file that goes. `frozen` of what each disk held at a snapshot.
   struct Watch {

@@ -143,6 +143,10 @@ absl::Status TaskDriver::Run(const executor::Step& step) {
       return RestoreDefinition(Merging(), task_.data.vm, task_.data.overlays);
     case StepKind::kRemoveOverlay:
       return RemoveOverlays(Merging(), task_.data.overlays);
+    case StepKind::kExport:  // its hosts have overlays
+    case StepKind::kEndExport:
+    case StepKind::kSeal:
+      break;
     case StepKind::kPublish:
       return Publish();
     case StepKind::kDiscard:

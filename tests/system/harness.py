@@ -185,7 +185,7 @@ def check_published(folder):
     for file in manifest["files"]:
         assert run("sha256sum", folder / file["file"]).stdout.split()[0] == file["sha256"], file
         named.add(file["file"])
-    present = {p.name for p in folder.iterdir()}
+    present = {str(p.relative_to(folder)) for p in folder.rglob("*") if not p.is_dir()}
     assert present == named, f"files that the manifest does not name, or the other way round: {present ^ named}"
     return manifest
 

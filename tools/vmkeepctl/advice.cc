@@ -35,6 +35,12 @@ constexpr char kMerge[] =
     "The VM may still run on its overlay: \"vmkeepctl vm list --overlay\" says so. The executor "
     "goes on merging by itself; watch the host's free space, and read its executor's log when the "
     "overlay stays.";
+constexpr char kExport[] =
+    "Look at the host's hypervisor, at the storage server, and at the network to it: the export "
+    "did not come to its end in time.";
+constexpr char kScript[] =
+    "Look at the host's PowerShell and at its load, and at the log of the host's executor: it has "
+    "what the script said.";
 constexpr char kAgain[] = "Nothing is wrong with the VM.";
 
 // Sorted by reason.
@@ -66,9 +72,25 @@ constexpr std::array kAdvice = {
     Advice{
         "EXECUTOR_RESTARTED",
         "The host's executor ended in the middle of the work, and this work could not be gone on "
-        "with; its log says why. The VM was merged back."},
+        "with; its log says why. What it had begun on the VM was undone."},
     Advice{"EXECUTOR_STOPPED",
            "The host's executor was stopped, perhaps for an upgrade. Start it again."},
+    Advice{"EXPORT_ACCESS_DENIED",
+           "Give the host's computer account (DOMAIN\\HOST$) the right to write to the share, on "
+           "the share and on its files: Hyper-V writes an export itself, not the executor."},
+    Advice{"EXPORT_DEADLINE", kExport},
+    Advice{
+        "EXPORT_INCOMPLETE",
+        "What the hypervisor exported is not the whole VM, as the message says. See that nothing "
+        "else writes into the repository, and look at the hypervisor's own log."},
+    Advice{"EXPORT_LOST",
+           "See whether the host's executor or its hypervisor was restarted meanwhile. Nothing is "
+           "wrong with the VM."},
+    Advice{"EXPORT_NOT_ENDED",
+           "The host could not make sure that the VM is not exported any more, so the files stay. "
+           "Look whether its hypervisor still exports the VM; the executor removes them once it "
+           "does not."},
+    Advice{"EXPORT_STALLED", kExport},
     Advice{"FILE_EXISTS", kHostDisk},
     Advice{"FILE_NOT_FOUND", kHostDisk},
     Advice{"FILE_TOO_LONG", kHostDisk},
@@ -90,8 +112,15 @@ constexpr std::array kAdvice = {
     Advice{"HYPERVISOR_ERROR",
            "Look at the hypervisor's own log on the host for the words of the message, such as "
            "/var/log/libvirt/qemu/<vm>.log."},
-    Advice{"HYPERVISOR_UNAVAILABLE",
-           "Start libvirt on the host and see that \"virsh list\" works."},
+    Advice{
+        "HYPERVISOR_UNAVAILABLE",
+        "Start libvirt on the host and see that \"virsh list\" works; with Hyper-V, see that its "
+        "role is there and its service vmms runs."},
+    Advice{"HYPERV_ACCESS_DENIED",
+           "Run the host's executor as LocalSystem, or as a member of Hyper-V Administrators."},
+    Advice{"HYPERV_MISSING",
+           "Install the Hyper-V role and its PowerShell module on the host, or take the host out "
+           "with \"vmkeepctl host delete\"."},
     Advice{"INCOMING_ABSENT",
            "The unfinished files of this try are gone from the repository. Another try copies "
            "again."},
@@ -110,6 +139,7 @@ constexpr std::array kAdvice = {
     Advice{"MERGE_FAILED", kMerge},
     Advice{"MERGE_NOT_READY", kMerge},
     Advice{"NOT_A_PLAIN_FILE", kHostDisk},
+    Advice{"NOT_OF_THIS_HYPERVISOR", kBug},
     Advice{"NOT_PERMITTED",
            "Let the host's executor and worker read and write the file that the message names."},
     Advice{"NO_REPOSITORY",
@@ -163,6 +193,11 @@ constexpr std::array kAdvice = {
     Advice{"REPOSITORY_UNINITIALIZED",
            "Mount the repository on the host if it is not mounted; only when it is a new one, "
            "initialise it with \"vmkeepctl repo init\"."},
+    Advice{"REPOSITORY_UNREACHABLE", kStorage},
+    Advice{"SCRIPT_DEADLINE", kScript},
+    Advice{"SCRIPT_FAILED", kScript},
+    Advice{"SCRIPT_NOT_CANCELLED", kScript},
+    Advice{"SCRIPT_PROTOCOL", kBug},
     Advice{"SOURCE_BUSY",
            "Find what else has the image open on the host, such as a second VM or qemu-nbd, and "
            "close it."},
@@ -181,8 +216,12 @@ constexpr std::array kAdvice = {
     Advice{"TASK_REFUSED", kHost},
     Advice{"TREE_TOO_DEEP",
            "Something else made folders inside this backup: look at them and remove them by hand."},
-    Advice{"VM_AMBIGUOUS", "Undefine the VM on the host where it does not belong."},
+    Advice{"VM_AMBIGUOUS",
+           "Undefine the VM on the host where it does not belong; of two VMs with one name, give "
+           "the id instead."},
     Advice{"VM_BUSY", "Wait until the hypervisor's other job on this VM has ended."},
+    Advice{"VM_INVALID_STATE",
+           "Wait until the VM runs or is off; Hyper-V exports it in no other state."},
     Advice{"VM_NOT_FOUND",
            "Find the host that has the VM now with \"vmkeepctl vm get\", and make a new backup."},
     Advice{"VM_ON_OVERLAY",

@@ -40,6 +40,8 @@ std::string PhaseNoun(Progress::Phase phase) {
       return "publish";
     case Progress::EXPORTING:
       return "export";
+    case Progress::SEALING:
+      return "seal";
     case Progress::REMOVING:
       return "remove";
     default:

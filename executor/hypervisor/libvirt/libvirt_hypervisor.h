@@ -40,7 +40,7 @@ class MergeWatch;
 
 // KVM under libvirt, on this host. The sequence of calls and its reasons: docs/adr/0007.
 // Thread-safe; calls block for about call_timeout at the most, CommitOffline() for commit_timeout.
-class LibvirtHypervisor final : public Hypervisor {
+class LibvirtHypervisor final : public OverlayHypervisor {
  public:
   static absl::StatusOr<std::unique_ptr<Hypervisor>> Open(LibvirtOptions options,
                                                           Clock& clock = RealClock());

@@ -18,7 +18,7 @@ namespace vmkeep::executor {
 // vm.json and the disks. Every verb reads and writes these files, so a process that is killed and
 // comes up again finds what a real host would have: overlays, a frozen guest, a merge under way.
 // One process at a time. Thread-safe; a lock is held over the small files of one verb.
-class SimHypervisor final : public Hypervisor {
+class SimHypervisor final : public OverlayHypervisor {
  public:
   // `folder` exists.
   explicit SimHypervisor(std::string folder);

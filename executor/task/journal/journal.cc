@@ -100,6 +100,8 @@ void PutState(SQLite::Database& db, const TaskId& task, const TaskState& state, 
         task, static_cast<int64_t>(i), RuleOf(step.kind).name, step.target,
         kStatusNames[static_cast<size_t>(step.status)], journal::ToNanos(now));
   }
+  Run(db, "DELETE FROM step WHERE task_id=? AND epoch=? AND ord>=?", task,
+      static_cast<int64_t>(state.steps.size()));
 }
 
 // The columns that ReadRecord() and ReadState() take.

@@ -67,6 +67,11 @@ class Journal {
   absl::Status PutCopyBegin(const TaskId& task, const std::string& target, const CopyBegin& begin);
   absl::Status PutCopy(const TaskId& task, const std::string& target,
                        const worker::v1::CopyResult& copy);
+  // Before the hypervisor is asked to write into `folder`.
+  absl::Status PutExportFolder(const TaskId& task, const std::string& folder);
+  absl::Status PutSealed(const TaskId& task, const worker::v1::SealExportResult& sealed);
+  // Where the task let a hypervisor export to; empty when it did not.
+  absl::StatusOr<std::string> ExportFolder(const TaskId& task);
   // A backup by its task's id, ended or not, and what is known of it: an overlay's name leads here.
   absl::StatusOr<std::optional<KnownTask>> FindByOverlay(const std::string& task_id);
   // Ended backups whose overlays are not all merged and removed.

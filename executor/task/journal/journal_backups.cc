@@ -109,8 +109,11 @@ void ReadDisks(SQLite::Database& db, const TaskRecord& record, BackupData& data)
     disk.data_file = row.getColumn(12).getString();
     disk.block_device = row.getColumn(13).getInt() != 0;
     disk.backing = ReadLayers(db, record.task, row.getColumn(14).getInt64());
-    data.overlays.push_back(
-        {record.vm_uuid, disk.target, disk.source, disk.format, row.getColumn(3).getString()});
+    // An export has none.
+    if (std::string overlay = row.getColumn(3).getString(); !overlay.empty()) {
+      data.overlays.push_back(
+          {record.vm_uuid, disk.target, disk.source, disk.format, std::move(overlay)});
+    }
     worker::v1::CopyResult copy;
     if (!row.getColumn(11).isNull() && copy.ParseFromString(row.getColumn(11).getString())) {
       data.copies[disk.target] = std::move(copy);
@@ -124,12 +127,24 @@ void ReadDisks(SQLite::Database& db, const TaskRecord& record, BackupData& data)
   }
 }
 
+void ReadExport(SQLite::Database& db, const TaskRecord& record, BackupData& data) {
+  SQLite::Statement row =
+      Query(db, "SELECT folder, sealed FROM export WHERE task_id=? AND epoch=?", record.task);
+  if (!row.executeStep()) return;
+  data.export_folder = row.getColumn(0).getString();
+  worker::v1::SealExportResult sealed;
+  if (!row.getColumn(1).isNull() && sealed.ParseFromString(row.getColumn(1).getString())) {
+    data.sealed = std::move(sealed);
+  }
+}
+
 }  // namespace
 
 BackupData journal::ReadData(SQLite::Database& db, const TaskRecord& record) {
   BackupData data;
   ReadVm(db, record, data);
   ReadDisks(db, record, data);
+  ReadExport(db, record, data);
   return data;
 }
 
@@ -144,7 +159,8 @@ absl::Status Journal::PutPreflight(const TaskId& task, const BackupData& data) {
         absl::StrJoin(vm.not_included, "\n"), Blob{vm.live_xml}, Blob{vm.inactive_xml},
         Blob{data.restore_xml});
     for (size_t i = 0; i < vm.disks.size(); ++i) {
-      PutDisk(db, task, static_cast<int64_t>(i), vm.disks[i], data.overlays[i].overlay);
+      PutDisk(db, task, static_cast<int64_t>(i), vm.disks[i],
+              data.overlays.empty() ? "" : data.overlays[i].overlay);
     }
     return absl::OkStatus();
   });
@@ -178,6 +194,29 @@ absl::Status Journal::PutCopy(const TaskId& task, const std::string& target,
     Run(db, "UPDATE disk SET copy=?4 WHERE task_id=?1 AND epoch=?2 AND target=?3", task, target,
         Blob{copy.SerializeAsString()});
     return absl::OkStatus();
+  });
+}
+
+absl::Status Journal::PutExportFolder(const TaskId& task, const std::string& folder) {
+  return Write("save an export's folder", [&](SQLite::Database& db) {
+    Run(db, "INSERT OR REPLACE INTO export(task_id, epoch, folder) VALUES(?, ?, ?)", task, folder);
+    return absl::OkStatus();
+  });
+}
+
+absl::Status Journal::PutSealed(const TaskId& task, const worker::v1::SealExportResult& sealed) {
+  return Write("save a sealed export", [&](SQLite::Database& db) {
+    Run(db, "UPDATE export SET sealed=?3 WHERE task_id=?1 AND epoch=?2", task,
+        Blob{sealed.SerializeAsString()});
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<std::string> Journal::ExportFolder(const TaskId& task) {
+  return Read("read an export's folder", [&](SQLite::Database& db) -> absl::StatusOr<std::string> {
+    SQLite::Statement row =
+        Query(db, "SELECT folder FROM export WHERE task_id=? AND epoch=?", task);
+    return row.executeStep() ? row.getColumn(0).getString() : std::string();
   });
 }
 

@@ -52,11 +52,15 @@ struct CopyBegin {
 // a crash.
 struct BackupData {
   VmDescription vm;
-  std::string restore_xml;  // ready for `virsh define`; with secrets, like the rest
-  std::vector<OverlayDisk> overlays;
+  std::string restore_xml;            // ready for `virsh define`; with secrets, like the rest
+  std::vector<OverlayDisk> overlays;  // of each disk; of an export empty
   std::optional<SnapshotResult> snapshot;
   std::map<std::string, CopyBegin> copies_begun;         // by target
   std::map<std::string, worker::v1::CopyResult> copies;  // by target
+  // Where an exporting hypervisor writes, durable before it does; empty: it never began.
+  std::string export_folder = {};
+  // Of an export, instead of copies.
+  std::optional<worker::v1::SealExportResult> sealed = std::nullopt;
 };
 
 // A task and all that is known of it.

@@ -82,6 +82,14 @@ inline const sqlite::Migrations& JournalMigrations() {
     ALTER TABLE disk ADD COLUMN copy_base TEXT;
     ALTER TABLE disk ADD COLUMN copy_boot TEXT;
     ALTER TABLE disk ADD COLUMN copy_until INTEGER;
+  )sql",
+                                                 R"sql(
+    -- Of a backup whose files the hypervisor writes: where, and a SealExportResult once they are sealed.
+    CREATE TABLE export(
+      task_id TEXT NOT NULL, epoch INTEGER NOT NULL, folder TEXT NOT NULL, sealed BLOB,
+      PRIMARY KEY(task_id, epoch),
+      FOREIGN KEY(task_id, epoch) REFERENCES task ON DELETE CASCADE
+    ) WITHOUT ROWID;
   )sql"};
   return kMigrations;
 }

@@ -1,21 +1,19 @@
 #ifndef VMKEEP_TESTS_CONTRACT_HYPERVISOR_HYPERVISOR_CONTRACT_H_
 #define VMKEEP_TESTS_CONTRACT_HYPERVISOR_HYPERVISOR_CONTRACT_H_
 
-#include "common/clock.h"
 #include "common/error.h"
 #include "common/uuid.h"
 #include "executor/hypervisor/hypervisor.h"
+#include "tests/contract/hypervisor/look_contract.h"
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/time.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -23,7 +21,8 @@
 #include <utility>
 #include <vector>
 
-// What executor/hypervisor/hypervisor.h promises, as tests that every backend passes:
+// What executor/hypervisor/hypervisor.h promises of BackupMethod::kOverlays, as tests that every
+// such backend passes, besides those of look_contract.h:
 //
 //   INSTANTIATE_TEST_SUITE_P(Sim, HypervisorContract,
 //   ::testing::Values(FixtureFactory(&MakeSimFixture)));
@@ -31,28 +30,19 @@
 // in one source of the test binary, inside namespace vmkeep::executor.
 namespace vmkeep::executor {
 
-// A hypervisor with one VM, and what the tests do to the VM behind its back. One fixture per test.
+// A VM as the look contract has it, with overlays, and what the tests do to it behind its back.
 //
 // The VM runs, has an inactive definition, no guest agent, and exactly two disks: "vda" (raw) and
 // "vdb" (qcow2), each at least 1 MiB, self-contained and zero at the places that GuestWrites()
 // writes to.
-class HypervisorFixture {
+class HypervisorFixture : public LookFixture {
  public:
-  virtual ~HypervisorFixture() = default;
-
-  virtual Hypervisor& hypervisor() = 0;
-  virtual std::string vm_uuid() = 0;
-
-  // Hard off, as by a power cut, and on again; both return when it is done.
-  virtual void PowerOff() = 0;
-  virtual void PowerOn() = 0;
   // The running guest writes `value` to a place of its own for each (target, slot), slots 0 to 7,
   // and flushes.
   virtual void GuestWrites(const std::string& target, int slot, uint8_t value) = 0;
 
   // Looks at host files. ValueInBase: what the image `base` alone holds at the place of `slot`,
   // whatever lies above it.
-  virtual bool FileExists(const std::string& path) = 0;
   virtual void CreateFile(const std::string& path) = 0;  // with some bytes of content
   virtual uint8_t ValueInBase(const std::string& base, const std::string& format, int slot) = 0;
 };
@@ -111,16 +101,6 @@ class HypervisorContract : public ::testing::TestWithParam<FixtureFactory> {
     return Eventually([&] { return PhaseOf(disk) == phase; });
   }
 
-  static bool Eventually(const std::function<bool()>& holds) {
-    Clock& clock = RealClock();
-    const absl::Duration deadline = clock.Monotonic() + absl::Seconds(30);
-    while (!holds()) {
-      if (clock.Monotonic() >= deadline) return false;
-      clock.WaitFor(absl::Milliseconds(10), {});
-    }
-    return true;
-  }
-
   void MergeLive(const OverlayDisk& disk) {
     ASSERT_TRUE(hypervisor().StartMerge(disk).ok());
     ASSERT_TRUE(AwaitPhase(disk, MergePhase::kReady)) << disk.target;
@@ -160,8 +140,6 @@ class HypervisorContract : public ::testing::TestWithParam<FixtureFactory> {
   std::unique_ptr<HypervisorFixture> fixture_;
 };
 
-inline constexpr char kUnknownVm[] = "00000000-1111-4222-8333-444444444444";
-
 TEST_P(HypervisorContract, HelpForAMergeIsGivenAndTakenBackAtAnyTime) {
   const auto [vm, plan] = OntoOverlays();
   const OverlayDisk& disk = plan.disks.front();
@@ -178,14 +156,6 @@ TEST_P(HypervisorContract, HelpForAMergeIsGivenAndTakenBackAtAnyTime) {
   fixture_->PowerOff();
   EXPECT_TRUE(hypervisor().HelpMerge(disk, limit).ok());
   EXPECT_TRUE(hypervisor().HelpMerge(disk, {}).ok());
-}
-
-TEST_P(HypervisorContract, ListsTheRunningVm) {
-  const std::optional<VmSummary> vm = Listed();
-  ASSERT_TRUE(vm.has_value());
-  EXPECT_FALSE(vm->name.empty());
-  EXPECT_EQ(vm->power, PowerState::kOn);
-  EXPECT_TRUE(vm->overlays.empty());
 }
 
 TEST_P(HypervisorContract, DescribesDisksAndDefinitions) {
@@ -479,18 +449,6 @@ TEST_P(HypervisorContract, RestoreXmlNamesNoOverlay) {
   ASSERT_TRUE(xml.ok()) << xml.status();
   EXPECT_FALSE(xml->empty());
   EXPECT_THAT(*xml, ::testing::Not(::testing::HasSubstr(std::string(kOverlayMark))));
-}
-
-TEST_P(HypervisorContract, ChangeOfPowerIsTold) {
-  // Outlives the hypervisor: a call may be on its way when the test ends.
-  auto changes = std::make_shared<std::atomic<int>>(0);
-  hypervisor().OnChange([changes] { ++*changes; });
-  const int before = *changes;
-  fixture_->PowerOff();
-  EXPECT_TRUE(Eventually([&] { return *changes > before; }));
-  const std::optional<VmSummary> vm = Listed();
-  ASSERT_TRUE(vm.has_value());
-  EXPECT_EQ(vm->power, PowerState::kOff);
 }
 
 }  // namespace vmkeep::executor

@@ -66,6 +66,7 @@ class SimFixture final : public HypervisorFixture {
 
 std::unique_ptr<HypervisorFixture> MakeSimFixture() { return std::make_unique<SimFixture>(); }
 
+INSTANTIATE_TEST_SUITE_P(Sim, LookContract, ::testing::Values(LookFixtureFactory(&MakeSimFixture)));
 INSTANTIATE_TEST_SUITE_P(Sim, HypervisorContract,
                          ::testing::Values(FixtureFactory(&MakeSimFixture)));
 

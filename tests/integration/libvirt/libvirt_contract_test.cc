@@ -44,6 +44,8 @@ std::unique_ptr<HypervisorFixture> MakeLibvirtFixture() {
   return std::make_unique<LibvirtFixture>(*std::move(hypervisor));
 }
 
+INSTANTIATE_TEST_SUITE_P(Libvirt, LookContract,
+                         ::testing::Values(LookFixtureFactory(&MakeLibvirtFixture)));
 INSTANTIATE_TEST_SUITE_P(Libvirt, HypervisorContract,
                          ::testing::Values(FixtureFactory(&MakeLibvirtFixture)));
 

@@ -24,7 +24,10 @@ TEST(Utf8Test, CharactersStayAndOtherBytesBecomeQuestionMarks) {
       {"\xed\xa0\x80", "???"},       // a surrogate
       {"\xf4\x90\x80\x80", "????"},  // beyond the last character
   };
-  for (const auto& [text, expected] : cases) EXPECT_EQ(ToUtf8(text), expected) << expected;
+  for (const auto& [text, expected] : cases) {
+    EXPECT_EQ(ToUtf8(text), expected) << expected;
+    EXPECT_EQ(IsUtf8(text), std::string(text) == expected) << expected;
+  }
 }
 
 // What protobuf takes is the measure: every start of three bytes, and two after it.

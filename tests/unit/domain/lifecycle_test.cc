@@ -215,6 +215,15 @@ TEST(LifecycleTest, TheSnapshotsInstantIsTheTimeValid) {
   EXPECT_EQ(After(*next, Failed(Lasting(), true)).time_valid, kSnapshot);
 }
 
+TEST(LifecycleTest, SoIsThatOfAnExport) {
+  const BackupRecord building = Building();
+  const std::optional<BackupRecord> next =
+      ApplyEvent(building, Event(building, StepDone{"export", "", kSnapshot}));
+  ASSERT_TRUE(next.has_value());
+  EXPECT_EQ(next->time_valid, kSnapshot);
+  EXPECT_EQ(ApplyEvent(building, Event(building, StepDone{"end_export", "", {}})), std::nullopt);
+}
+
 TEST(LifecycleTest, APassingFailureBeforeTheSnapshotIsTriedAgainThreeTimes) {
   BackupRecord record = Building();
   for (int attempt = 1; attempt <= kMaxAttempts; ++attempt) {

@@ -134,6 +134,53 @@ TEST_F(JournalTest, CancelOfAnUnfinishedTaskKeepsNothingOut) {
   EXPECT_THAT(journal_->RefuseUnlessUnfinished(record.task), IsOkAndHolds(false));
 }
 
+// Seen red: with an overlay read back for each disk, and with a seal that is not kept.
+TEST_F(JournalTest, ExportComesBackWithoutOverlays) {
+  const TaskRecord record = Accepted(1);
+  EXPECT_THAT(journal_->ExportFolder(record.task), IsOkAndHolds(""));
+  BackupData put;
+  put.vm.name = "web";
+  put.vm.disks.resize(2);
+  put.vm.disks[0].target = "scsi0x0";
+  put.vm.disks[0].source = "C:\\vm\\web.avhdx";
+  put.vm.disks[0].format = "vhdx";
+  put.vm.disks[0].backing = {{"C:\\vm\\web.vhdx", "vhdx", ""}};
+  put.vm.disks[1].target = "scsi0x1";
+  ASSERT_THAT(journal_->PutPreflight(record.task, put), IsOk());
+  ASSERT_THAT(journal_->PutExportFolder(record.task, "//nas/b/.export"), IsOk());
+  Reopen();
+  EXPECT_THAT(journal_->ExportFolder(record.task), IsOkAndHolds("//nas/b/.export"));
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const auto exporting, journal_->Unfinished());
+  EXPECT_EQ(exporting.at(0).data.export_folder, "//nas/b/.export");
+  EXPECT_FALSE(exporting[0].data.sealed.has_value());
+
+  worker::v1::SealExportResult sealed;
+  sealed.add_disks()->set_file("export/web.avhdx");
+  sealed.add_files()->set_role("parent");
+  ASSERT_THAT(journal_->PutSealed(record.task, sealed), IsOk());
+  Reopen();
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const auto found, journal_->Unfinished());
+  const BackupData& data = found.at(0).data;
+  EXPECT_THAT(data.overlays, IsEmpty());
+  ASSERT_THAT(data.vm.disks, SizeIs(2));
+  EXPECT_EQ(data.vm.disks[0].backing.at(0).file, "C:\\vm\\web.vhdx");
+  ASSERT_TRUE(data.sealed.has_value());
+  EXPECT_EQ(data.sealed->SerializeAsString(), sealed.SerializeAsString());
+  // All of it goes with the task.
+  End(record);
+  ASSERT_THAT(journal_->Acknowledge(LastSequence()), IsOk());
+  EXPECT_THAT(journal_->ExportFolder(record.task), IsOkAndHolds(""));
+}
+
+TEST_F(JournalTest, StepsThatAreNoMoreAreNotReadBack) {
+  const TaskRecord record = Accepted(1);
+  TaskState state = NewTask(record.kind);
+  state.steps.resize(2);
+  ASSERT_THAT(journal_->Save(record.task, state, {}), IsOk());
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const auto tasks, journal_->Unfinished());
+  EXPECT_EQ(tasks.at(0).state, state);
+}
+
 TEST_F(JournalTest, StateComesBackAsItWasSaved) {
   const TaskRecord record = Accepted(1);
   TaskState state = NewTask(record.kind);

@@ -379,5 +379,62 @@ TEST_F(SecondSchemaTest, UnfinishedTasksAreGoneOnWith) {
   EXPECT_EQ(OverlayFiles(), 0);
 }
 
+// Of schema 3: it knows no exports.
+class ThirdSchemaTest : public JournalRecoveryTest {
+ protected:
+  ThirdSchemaTest()
+      : JournalRecoveryTest("v3.sql", {"copying", "merging", "publishing"},
+                            {"copying", "merging"}) {}
+};
+
+TEST_F(ThirdSchemaTest, EveryTaskIsFoundAsItWas) {
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const std::vector<KnownTask> unfinished, journal_->Unfinished());
+  EXPECT_THAT(
+      Print(unfinished),
+      ElementsAre("publishing 3: preflight=done snapshot=done copy.vda=done copy.vdb=done"
+                  " merge.vda=done merge.vdb=done check=done remove_overlay=done publish=begun"
+                  " discard=-",
+                  "merging 4: preflight=done snapshot=done copy.vda=done copy.vdb=done"
+                  " merge.vda=begun merge.vdb=- check=- remove_overlay=- publish=- discard=-",
+                  "copying 5: preflight=done snapshot=done copy.vda=done copy.vdb=begun"
+                  " merge.vda=- merge.vdb=- check=- remove_overlay=- publish=- discard=-"));
+  for (const KnownTask& task : unfinished) {
+    EXPECT_THAT(task.data.overlays, SizeIs(2));
+    EXPECT_EQ(task.data.export_folder, "");
+    EXPECT_FALSE(task.data.sealed.has_value());
+  }
+  const CopyBegin begun = Find("copying").data.copies_begun.at("vdb");
+  EXPECT_EQ(begun.boot_id, "the boot of that day");
+  EXPECT_THAT(begun.base, StartsWith("file "));
+}
+
+TEST_F(ThirdSchemaTest, UnfinishedTasksAreGoneOnWith) {
+  VMKEEP_ASSERT_OK_AND_ASSIGN(last_sequence_, journal_->LastSequence());
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const std::vector<KnownTask> unfinished, journal_->Unfinished());
+  for (const KnownTask& task : unfinished) {
+    names_[task.record.task.id] = task.record.backup.name();
+  }
+  test::FakeWorker worker;
+  TaskOptions options;
+  options.repositories = {{1, "/not/touched/here"}};
+  const Environment env{sim_, worker, *journal_, RealClock(), options};
+  EventLog events(*journal_, RealClock());
+  TaskManager tasks(env, events, [] {});
+  ASSERT_THAT(tasks.Recover(), IsOk());
+  std::map<std::string, v1::TaskEnded> ends = Ends();
+  EXPECT_EQ(ends["copying"].failure().reason(), "EXECUTOR_RESTARTED");
+  EXPECT_THAT(ends["copying"].failure().message(), HasSubstr("booted"));
+  EXPECT_EQ(ends["merging"].outcome(), v1::TaskEnded::DONE);
+  EXPECT_EQ(ends["publishing"].outcome(), v1::TaskEnded::DONE);
+  EXPECT_THAT(OnOverlays(), IsEmpty());
+
+  // What an export would have left is not asked about, and the files go.
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const std::vector<TaskRecord> leftovers, journal_->Leftovers());
+  ASSERT_THAT(leftovers, SizeIs(1));
+  EXPECT_EQ(NameOf(leftovers[0]), "leftover");
+  EXPECT_THAT(DiscardTry(env, leftovers[0], {}), IsOk());
+  EXPECT_THAT(worker.jobs(), UnorderedElementsAre("publish", "publish", "discard", "discard"));
+}
+
 }  // namespace
 }  // namespace vmkeep::executor

@@ -212,6 +212,72 @@ TEST(ManifestTest, TwoDisksCannotShareAFile) {
               Contains(Field(&FieldViolation::field, "disks[1].digest.list_file")));
 }
 
+v1::Manifest ExportExample() {
+  v1::Manifest manifest = Example();
+  manifest.set_hypervisor("hyperv");
+  v1::Disk* disk = manifest.mutable_disks(0);
+  disk->set_target("scsi0x0");
+  disk->set_file("export/Virtual Hard Disks/it's; $(calc) é.vhdx");
+  disk->set_format("vhdx");
+  disk->mutable_source()->add_chain("C:\\gold.vhdx");
+  disk->mutable_digest()->set_list_file("disk-scsi0x0.vhdx.sha256");
+  manifest.mutable_files(0)->set_file("export/Virtual Machines/1.vmcx");
+  manifest.mutable_files(0)->set_role("export");
+  return manifest;
+}
+
+TEST(ManifestTest, AnExportHasPaths) {
+  EXPECT_THAT(Check(ExportExample()), IsEmpty());
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const std::string text, Serialize(ExportExample()));
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const v1::Manifest read, Parse(text));
+  EXPECT_EQ(read.disks(0).file(), ExportExample().disks(0).file());
+}
+
+// Seen red: with the hypervisor left out of the question.
+TEST(ManifestTest, NothingIsLoosenedForTheOthers) {
+  for (const char* hypervisor : {"libvirt", "sim", "", "HYPERV"}) {
+    v1::Manifest manifest = ExportExample();
+    manifest.set_hypervisor(hypervisor);
+    for (const char* field : {"disks[0].file", "disks[0].format", "files[0].file"}) {
+      EXPECT_THAT(Check(manifest), Contains(Field(&FieldViolation::field, field))) << hypervisor;
+    }
+  }
+}
+
+TEST(ManifestTest, AnExportsPathsStayInIt) {
+  const auto is_refused = [](const char* field, const v1::Manifest& manifest) {
+    EXPECT_THAT(Check(manifest), Contains(Field(&FieldViolation::field, field)));
+  };
+  for (const char* path :
+       {"export", "export/", "export//a", "/export/a", "export/../a", "export/./a", "export/a/..",
+        "other/a", "export/a\\b", "export/a\nb", "export/\x7f", "export/\xc2\x85", "export/\xff",
+        "Export/a", "../export/a", "export/a/"}) {
+    EXPECT_FALSE(IsExportPath(path)) << path;
+    v1::Manifest manifest = ExportExample();
+    manifest.mutable_disks(0)->set_file(path);
+    is_refused("disks[0].file", manifest);
+    manifest = ExportExample();
+    manifest.mutable_files(0)->set_file(path);
+    is_refused("files[0].file", manifest);
+  }
+  EXPECT_FALSE(IsExportPath(absl::string_view("export/a\0b", 10)));
+  EXPECT_TRUE(IsExportPath("export/" + std::string(765, 'x')));
+  EXPECT_FALSE(IsExportPath("export/" + std::string(766, 'x')));
+  std::string deep = "export";
+  while (deep.size() <= 4000) deep += "/" + std::string(100, 'x');
+  EXPECT_FALSE(IsExportPath(deep));
+  EXPECT_TRUE(IsExportPath("export/\xc2\xa0\xe2\x98\x83"));
+  v1::Manifest manifest = ExportExample();
+  manifest.mutable_disks(0)->set_format("raw");
+  is_refused("disks[0].format", manifest);
+  manifest = ExportExample();
+  manifest.mutable_disks(0)->mutable_digest()->set_list_file("export/list");
+  is_refused("disks[0].digest.list_file", manifest);
+  manifest = ExportExample();
+  manifest.mutable_files(0)->set_file(manifest.disks(0).file());
+  is_refused("files[0].file", manifest);
+}
+
 TEST(PlainFileNameTest, PlainMeansPlain) {
   for (const char* name : {"disk-vda.qcow2", "a", "A_b-1.x", "nvram.fd"})
     EXPECT_TRUE(IsPlainFileName(name)) << name;

@@ -27,7 +27,9 @@ const absl::Status kStopped = absl::UnavailableError("stopped");
 const absl::Status kRestarted = absl::UnavailableError("restarted");
 
 TaskEvent Start() { return {Kind::kStart, {}, {}}; }
-TaskEvent Succeeded() { return {Kind::kStepSucceeded, {}, {"vda", "vdb"}}; }
+TaskEvent Succeeded(BackupMethod method = BackupMethod::kOverlays) {
+  return {Kind::kStepSucceeded, {}, {"vda", "vdb"}, method};
+}
 TaskEvent Failed(const absl::Status& status = kBroken) { return {Kind::kStepFailed, status, {}}; }
 TaskEvent Cancel() { return {Kind::kCancelRequested, {}, {}}; }
 TaskEvent Stop() { return {Kind::kStopRequested, kStopped, {}}; }
@@ -53,6 +55,7 @@ std::string Text(const TaskState& state) {
 class Walk {
  public:
   explicit Walk(TaskKind kind = TaskKind::kBackup) : state_(NewTask(kind)) {}
+  explicit Walk(BackupMethod method) : method_(method), state_(NewTask(TaskKind::kBackup)) {}
 
   Walk& On(const TaskEvent& event) {
     Transition transition = Advance(state_, event);
@@ -63,14 +66,14 @@ class Walk {
   // Start, then successes until `step` is under way.
   Walk& Reach(const std::string& step) {
     On(Start());
-    for (int i = 0; i < 20 && running() != step; ++i) On(Succeeded());
+    for (int i = 0; i < 20 && running() != step; ++i) On(Succeeded(method_));
     EXPECT_EQ(running(), step);
     done_.clear();
     return *this;
   }
   // Successes to the end.
   Walk& Finish() {
-    for (int i = 0; i < 20 && !state_.ended; ++i) On(Succeeded());
+    for (int i = 0; i < 20 && !state_.ended; ++i) On(Succeeded(method_));
     return *this;
   }
 
@@ -95,6 +98,7 @@ class Walk {
     }
   }
 
+  BackupMethod method_ = BackupMethod::kOverlays;
   TaskState state_;
   std::vector<std::string> done_;
   Ending ending_;
@@ -106,6 +110,16 @@ TEST(AdvanceTest, BackupRunsItsStepsInOrder) {
   EXPECT_THAT(walk.done(), ElementsAre("run preflight", "run snapshot", "run copy vda",
                                        "run copy vdb", "run merge vda", "run merge vdb",
                                        "run check", "run remove_overlay", "run publish", "end"));
+  EXPECT_EQ(walk.ending().outcome, Outcome::kDone);
+  EXPECT_FALSE(walk.ending().files_may_remain || walk.ending().vm_on_overlay);
+  EXPECT_TRUE(walk.ending().snapshot_taken);
+}
+
+TEST(AdvanceTest, ExportRunsItsStepsInOrder) {
+  Walk walk(BackupMethod::kExport);
+  walk.On(Start()).Finish();
+  EXPECT_THAT(walk.done(), ElementsAre("run preflight", "run export", "run end_export", "run seal",
+                                       "run publish", "end"));
   EXPECT_EQ(walk.ending().outcome, Outcome::kDone);
   EXPECT_FALSE(walk.ending().files_may_remain || walk.ending().vm_on_overlay);
   EXPECT_TRUE(walk.ending().snapshot_taken);
@@ -148,11 +162,8 @@ struct Pair {
 
 std::vector<std::string> Then(const std::string& list) { return absl::StrSplit(list, '|'); }
 
-class PairTest : public ::testing::TestWithParam<Pair> {};
-
-TEST_P(PairTest, EndsAsTheTableSays) {
-  const Pair& pair = GetParam();
-  Walk walk;
+void ExpectEnd(const Pair& pair, BackupMethod method) {
+  Walk walk(method);
   walk.Reach(pair.step).On(pair.event).Finish();
   EXPECT_EQ(walk.done(), pair.then);
   EXPECT_EQ(walk.ending().outcome, pair.outcome);
@@ -160,6 +171,12 @@ TEST_P(PairTest, EndsAsTheTableSays) {
   EXPECT_EQ(walk.ending().files_may_remain, pair.files);
   EXPECT_EQ(walk.ending().snapshot_taken, pair.snapshot);
 }
+
+class PairTest : public ::testing::TestWithParam<Pair> {};
+TEST_P(PairTest, EndsAsTheTableSays) { ExpectEnd(GetParam(), BackupMethod::kOverlays); }
+
+class ExportPairTest : public ::testing::TestWithParam<Pair> {};
+TEST_P(ExportPairTest, EndsAsTheTableSays) { ExpectEnd(GetParam(), BackupMethod::kExport); }
 
 const char kMergeAll[] = "run merge vda|run merge vdb|run check|run remove_overlay";
 std::string Merge(const std::string& rest) { return absl::StrCat(kMergeAll, "|", rest); }
@@ -223,6 +240,56 @@ INSTANTIATE_TEST_SUITE_P(
         Pair{"publish", Cancel(), Then("end"), Outcome::kDone},
         Pair{"publish", Stop(), Then("end"), Outcome::kDone},
         Pair{"publish", Restart(), Then("run publish|end"), Outcome::kDone}));
+
+INSTANTIATE_TEST_SUITE_P(
+    EveryStepAndEvent, ExportPairTest,
+    ::testing::Values(
+        // Nothing was exported, and there is nothing to end.
+        Pair{"preflight", Failed(), Then("end"), Outcome::kFailed, false, false, false},
+        Pair{"preflight", Cancel(), Then("stop|end"), Outcome::kCancelled, false, false, false},
+        Pair{"preflight", Stop(), Then("stop|end"), Outcome::kFailed, false, false, false},
+        Pair{"preflight", Restart(), Then("end"), Outcome::kFailed, false, false, false},
+        // Whoever writes is stopped before anything is removed.
+        Pair{"export", Failed(), Then("run end_export|run discard|end"), Outcome::kFailed, false,
+             false, false},
+        Pair{"export", Failed(absl::UnavailableError("lost")),
+             Then("run end_export|run discard|end"), Outcome::kFailed},
+        Pair{"export", Cancel(), Then("stop|run end_export|run discard|end"), Outcome::kCancelled},
+        Pair{"export", Stop(), Then("stop|run end_export|run discard|end"), Outcome::kFailed},
+        Pair{"export", Restart(), Then("run end_export|run discard|end"), Outcome::kFailed},
+        // Somebody may still write there: nothing is removed, and that is said.
+        Pair{"end_export", Failed(), Then("end"), Outcome::kFailed, false, true},
+        Pair{"end_export", Cancel(), Then("run discard|end"), Outcome::kCancelled},
+        Pair{"end_export", Stop(), Then("run discard|end"), Outcome::kFailed},
+        // The export is known to be whole.
+        Pair{"end_export", Restart(), Then("run end_export|run seal|run publish|end"),
+             Outcome::kDone},
+        Pair{"seal", Failed(), Then("run discard|end"), Outcome::kFailed},
+        Pair{"seal", Cancel(), Then("stop|run discard|end"), Outcome::kCancelled},
+        Pair{"seal", Stop(), Then("stop|run discard|end"), Outcome::kFailed},
+        Pair{"seal", Restart(), Then("run seal|run publish|end"), Outcome::kDone},
+        Pair{"publish", Failed(), Then("run discard|end"), Outcome::kFailed},
+        Pair{"publish", Cancel(), Then("end"), Outcome::kDone},
+        Pair{"publish", Stop(), Then("end"), Outcome::kDone},
+        Pair{"publish", Restart(), Then("run publish|end"), Outcome::kDone}));
+
+TEST(AdvanceTest, RestartAsksAgainForTheEndOfAnExportThatWasNotHad) {
+  Walk walk(BackupMethod::kExport);
+  walk.Reach("export").On(Failed()).On(Cancel());
+  EXPECT_EQ(walk.running(), "end_export");
+  walk.On(Restart()).Finish();
+  EXPECT_THAT(walk.done(), ElementsAre("run end_export", "run end_export", "run discard", "end"));
+  EXPECT_EQ(walk.state().failure, kBroken);
+  EXPECT_FALSE(walk.ending().files_may_remain);
+}
+
+TEST(AdvanceTest, EndOfAnExportThatFailsAfterACancelIsAFailure) {
+  Walk walk(BackupMethod::kExport);
+  walk.Reach("export").On(Cancel()).On(Failed(absl::CancelledError())).On(Failed());
+  EXPECT_EQ(walk.ending().outcome, Outcome::kFailed);
+  EXPECT_TRUE(walk.ending().files_may_remain);
+  EXPECT_EQ(walk.state().failed_in, StepKind::kEndExport);
+}
 
 TEST(AdvanceTest, DiscardThatFailsLeavesFilesAndKeepsTheFirstFailure) {
   Walk walk;
@@ -355,15 +422,23 @@ Only StatusOf(const TaskState& state, StepKind kind) {
   return all;
 }
 
+bool Exports(const TaskState& state) { return !StatusOf(state, StepKind::kExport).empty(); }
+
 // What must hold when a step begins.
 void CheckRun(const TaskState& state, int step) {
   ASSERT_EQ(step, state.running());
   const Only done = {StepStatus::kDone};
+  const bool exports = Exports(state);
   if (state.steps[step].kind == StepKind::kPublish) {
-    for (StepKind before :
-         {StepKind::kCopy, StepKind::kMerge, StepKind::kCheck, StepKind::kRemoveOverlay}) {
-      ASSERT_EQ(StatusOf(state, before), done);
-    }
+    const std::vector<StepKind> overlays = {StepKind::kCopy, StepKind::kMerge, StepKind::kCheck,
+                                            StepKind::kRemoveOverlay};
+    const std::vector<StepKind> sealed = {StepKind::kExport, StepKind::kEndExport, StepKind::kSeal};
+    for (StepKind before : exports ? sealed : overlays) ASSERT_EQ(StatusOf(state, before), done);
+  }
+  // Nobody else writes where we read or remove.
+  if (exports &&
+      (state.steps[step].kind == StepKind::kSeal || state.steps[step].kind == StepKind::kDiscard)) {
+    ASSERT_EQ(StatusOf(state, StepKind::kEndExport), done);
   }
   if (state.steps[step].kind == StepKind::kRemoveOverlay) {
     ASSERT_EQ(StatusOf(state, StepKind::kMerge), done);
@@ -379,6 +454,17 @@ void CheckEnding(const TaskState& state, const Ending& ending) {
   const bool published = StatusOf(state, StepKind::kPublish) == done;
   ASSERT_EQ(ending.outcome == Outcome::kDone, published);
   ASSERT_EQ(ending.outcome == Outcome::kFailed, !state.failure.ok());
+  const bool discarded = StatusOf(state, StepKind::kDiscard) == done;
+  if (Exports(state)) {
+    ASSERT_FALSE(ending.vm_on_overlay);
+    const bool begun = StatusOf(state, StepKind::kExport) != pending;
+    ASSERT_TRUE(begun || !ending.snapshot_taken);
+    // Begun means: its end was asked for, and what was written is accounted for.
+    ASSERT_EQ(begun, StatusOf(state, StepKind::kEndExport) != pending);
+    ASSERT_EQ(begun, published || discarded || ending.files_may_remain);
+    ASSERT_FALSE(published && discarded);
+    return;
+  }
   if (StatusOf(state, StepKind::kSnapshot) == pending) {
     ASSERT_FALSE(ending.snapshot_taken || ending.vm_on_overlay);
     return;
@@ -391,7 +477,6 @@ void CheckEnding(const TaskState& state, const Ending& ending) {
     ASSERT_EQ(StatusOf(state, StepKind::kCheck), done);
   }
   // What was written is published, discarded, or said to remain.
-  const bool discarded = StatusOf(state, StepKind::kDiscard) == done;
   if (StatusOf(state, StepKind::kCopy) != pending) {
     ASSERT_TRUE(published || discarded || ending.files_may_remain);
   }
@@ -424,10 +509,12 @@ void CheckTransition(const TaskState& state, const Transition& transition) {
 }
 
 // Every state that any order of events can lead to, and every event in it. A merge that is of class
-// kForward, or a publish that is of class kAlways, makes this go red.
+// kForward, or a publish that is of class kAlways, makes this go red; so does a discard that does
+// not wait for the end of an export.
 TEST(AdvanceTest, NoOrderOfEventsBreaksARule) {
-  const std::vector<TaskEvent> events = {Start(),  Succeeded(), Failed(),
-                                         Cancel(), Stop(),      Restart()};
+  const std::vector<TaskEvent> events = {Start(),  Succeeded(), Succeeded(BackupMethod::kExport),
+                                         Failed(), Cancel(),    Stop(),
+                                         Restart()};
   std::set<std::string> seen;
   std::deque<TaskState> todo = {NewTask(TaskKind::kBackup), NewTask(TaskKind::kScrub)};
   while (!todo.empty()) {

@@ -18,10 +18,13 @@ namespace vmkeep::executor::test {
 class FakeWorker final : public Worker {
  public:
   int64_t free_bytes = int64_t{1} << 40;
+  std::string repository_id;  // that a probe finds which expects none
   std::function<void(const worker::v1::Request&)> on_request;  // before what the job does
   std::function<void()> on_probe;
   std::function<absl::Status()> on_probe_status;
   std::function<absl::Status(const std::stop_token&)> on_copy;
+  std::function<absl::Status()> on_prepare;
+  std::function<absl::Status(const std::stop_token&)> on_seal;
   std::function<absl::Status()> on_publish;
   std::function<absl::Status()> on_discard;
 
@@ -42,7 +45,9 @@ class FakeWorker final : public Worker {
         Note("probe");
         if (on_probe) on_probe();
         if (on_probe_status) status = on_probe_status();
-        result.mutable_probe()->set_id(request.probe().repository().id());
+        result.mutable_probe()->set_id(request.probe().repository().id().empty()
+                                           ? repository_id
+                                           : request.probe().repository().id());
         result.mutable_probe()->set_free_bytes(free_bytes);
         break;
       case Job::kInitRepository:
@@ -54,6 +59,16 @@ class FakeWorker final : public Worker {
         Note("copy " + request.copy().file());
         if (on_copy) status = on_copy(stop);
         result.mutable_copy()->set_file_bytes(1 << 20);
+        break;
+      case Job::kPrepareExport:
+        Note("prepare_export");
+        if (on_prepare) status = on_prepare();
+        result.mutable_prepare_export()->set_folder(ExportFolder(request.prepare_export()));
+        break;
+      case Job::kSealExport:
+        Note("seal_export");
+        if (on_seal) status = on_seal(stop);
+        *result.mutable_seal_export() = Sealed(request.seal_export());
         break;
       case Job::kPublish:
         Note("publish");
@@ -77,6 +92,33 @@ class FakeWorker final : public Worker {
   }
 
  private:
+  static std::string ExportFolder(const worker::v1::PrepareExport& job) {
+    return "//nas/backup/" + job.incoming() + "/.export";
+  }
+  // Every image where Hyper-V puts it, and one file with the definition.
+  static worker::v1::SealExportResult Sealed(const worker::v1::SealExport& job) {
+    worker::v1::SealExportResult result;
+    const auto add_file = [&result](const std::string& file, const std::string& role) {
+      manifest::v1::File& added = *result.add_files();
+      added.set_file("export/" + file);
+      added.set_role(role);
+      added.set_bytes(1 << 10);
+    };
+    add_file("Virtual Machines/vm.vmcx", "export");
+    for (const worker::v1::ExportedDisk& disk : job.disks()) {
+      worker::v1::SealedDisk& sealed = *result.add_disks();
+      sealed.set_target(disk.target());
+      sealed.set_file("export/Virtual Hard Disks/" + disk.file());
+      sealed.mutable_copy()->set_file_bytes(1 << 20);
+      sealed.mutable_copy()->set_data_bytes(1 << 19);
+      sealed.mutable_copy()->mutable_digest()->set_root("root of " + disk.target());
+      for (const std::string& parent : disk.parents()) {
+        add_file("Virtual Hard Disks/" + parent, "parent");
+      }
+    }
+    return result;
+  }
+
   void Note(const std::string& job) {
     MutexLock lock(&mu_);
     jobs_.push_back(job);

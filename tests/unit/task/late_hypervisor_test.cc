@@ -26,7 +26,7 @@ TEST(LateHypervisorTest, AnswersUnavailableUntilItIsReachedThenTellsTheChange) {
   vmkeep::test::FakeClock clock;
   std::atomic<bool> up = false;
   std::atomic<int> tries = 0;
-  LateHypervisor late("libvirt", false, clock,
+  LateHypervisor late("libvirt", BackupMethod::kOverlays, false, clock,
                       [&]() -> absl::StatusOr<std::unique_ptr<Hypervisor>> {
                         ++tries;
                         if (!up) return absl::UnavailableError("no libvirtd");

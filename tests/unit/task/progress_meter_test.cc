@@ -34,6 +34,19 @@ TEST_F(ProgressMeterTest, AddsTheDisksUp) {
   EXPECT_EQ(told_[1].bytes_holes(), 500);
 }
 
+TEST_F(ProgressMeterTest, WorkOnAllDisksAtOnceNamesNone) {
+  meter_.EnterAll(Progress::EXPORTING, 4000);
+  clock_.Advance(absl::Seconds(1));
+  meter_.Update(1000, 4000, 0);
+  meter_.EnterAll(Progress::EXPORTING, 7);  // still the same phase
+  ASSERT_EQ(told_.size(), 2u);
+  EXPECT_EQ(told_[0].bytes_total(), 4000);
+  EXPECT_EQ(told_[1].bytes_done(), 1000);
+  EXPECT_EQ(told_[1].disk_count(), 0);
+  meter_.Enter(Progress::COPYING, {10, 20}, 1);
+  EXPECT_EQ(told_.back().disk(), 2) << "and the next phase does again";
+}
+
 TEST_F(ProgressMeterTest, TellsAtMostTwiceASecond) {
   meter_.Enter(Progress::COPYING, {1 << 20}, 0);
   for (int i = 1; i <= 400; ++i) {

@@ -20,6 +20,7 @@ class MockHypervisor : public Hypervisor {
  public:
   MOCK_METHOD(std::string, name, (), (const, override));
   MOCK_METHOD(bool, simulated, (), (const, override));
+  MOCK_METHOD(BackupMethod, method, (), (const, override));
   MOCK_METHOD(absl::StatusOr<std::vector<VmSummary>>, ListVms, (), (override));
   MOCK_METHOD(void, OnChange, (std::function<void()>), (override));
   MOCK_METHOD(absl::StatusOr<VmDescription>, Describe, (absl::string_view), (override));
@@ -35,6 +36,9 @@ class MockHypervisor : public Hypervisor {
   MOCK_METHOD(absl::Status, RemoveOverlay, (const OverlayDisk&), (override));
   MOCK_METHOD(absl::StatusOr<std::string>, RestoreXml,
               (const VmDescription&, const std::vector<RestoreFile>&), (override));
+  MOCK_METHOD(absl::Status, StartExport, (const ExportPlan&, const std::stop_token&), (override));
+  MOCK_METHOD(absl::StatusOr<ExportStatus>, GetExportStatus, (const ExportPlan&), (override));
+  MOCK_METHOD(absl::Status, EndExport, (const ExportPlan&), (override));
 };
 
 // Does what another hypervisor does, but for what the test breaks. Used with NiceMock.
@@ -53,6 +57,7 @@ class BreakableHypervisor : public MockHypervisor {
     };
     ON_CALL(*this, name).WillByDefault([&real] { return real.name(); });
     ON_CALL(*this, simulated).WillByDefault([&real] { return real.simulated(); });
+    ON_CALL(*this, method).WillByDefault([&real] { return real.method(); });
     ON_CALL(*this, ListVms).WillByDefault(up([&real] { return real.ListVms(); }));
     ON_CALL(*this, Describe).WillByDefault(up([&real](absl::string_view vm) {
       return real.Describe(vm);
@@ -89,6 +94,16 @@ class BreakableHypervisor : public MockHypervisor {
         .WillByDefault(up([&real](const VmDescription& vm, const std::vector<RestoreFile>& files) {
           return real.RestoreXml(vm, files);
         }));
+    ON_CALL(*this, StartExport)
+        .WillByDefault(up([&real](const ExportPlan& plan, const std::stop_token& stop) {
+          return real.StartExport(plan, stop);
+        }));
+    ON_CALL(*this, GetExportStatus).WillByDefault(up([&real](const ExportPlan& plan) {
+      return real.GetExportStatus(plan);
+    }));
+    ON_CALL(*this, EndExport).WillByDefault(up([&real](const ExportPlan& plan) {
+      return real.EndExport(plan);
+    }));
   }
 };
 

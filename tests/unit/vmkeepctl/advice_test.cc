@@ -49,6 +49,7 @@ const std::map<std::string, std::string>& NeverAFailure() {
       {"NAME_TAKEN", "refuses a call"},
       {"NO_IDENTITY", "refuses a call"},
       {"REQUEST_ID_REUSED", "refuses a call"},
+      {"SCRIPT_TAMPERED", "keeps a daemon from starting"},
       {"SEQUENCE_UNKNOWN", "ends an event stream"},
       {"STALE_EXECUTOR", "drops an event"},
       {"STALE_TASK", "drops an event"},

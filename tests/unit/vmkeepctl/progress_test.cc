@@ -90,6 +90,8 @@ TEST(ProgressTest, TextForALog) {
   EXPECT_EQ(
       ProgressText(Parse<v1::Progress>("phase: MERGING disk: 2 disk_count: 2 bytes_done: 1048576")),
       "merging disk 2/2, 1.00 MiB");
+  EXPECT_EQ(ProgressText(Parse<v1::Progress>("phase: SEALING bytes_done: 1048576")),
+            "sealing, 1.00 MiB");
   // A phase of a newer controller.
   EXPECT_EQ(ProgressText(Parse<v1::Progress>("phase: 77")), "working");
 }

@@ -144,6 +144,23 @@ TEST_F(SessionTest, ACommittedJobFinishesAlthoughItWasCancelled) {
   EXPECT_TRUE(Lines().back().has_result());
 }
 
+// In a child, which ends under its job. Seen red: with the stall time of a copy alone.
+TEST_F(SessionTest, ASealThatReadsNothingIsAStall) {
+  Say("{\"seal_export\":{\"incoming\":\"x.1\",\"stall_seconds\":1}}\n");
+  EXPECT_EXIT(Session(in_.get(), out_.get())
+                  .Run([](const v1::Request&, JobContext* context) -> absl::StatusOr<v1::Result> {
+                    context->SetTotal(5);
+                    RealClock().WaitFor(absl::Seconds(20), {});
+                    return v1::Result();
+                  }),
+              testing::ExitedWithCode(1), "");
+  const std::vector<v1::Response> lines = Lines();
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[1].error().reason(), "COPY_STALLED");
+  EXPECT_THAT(lines[1].error().message(),
+              testing::HasSubstr("reading back the export in .incoming/x.1"));
+}
+
 TEST_F(SessionTest, BytesThatAreNoUtf8DoNotSpoilTheAnswer) {
   Say(kProbe);
   Session(in_.get(), out_.get())
