@@ -52,8 +52,8 @@ def no_write_lost(writes):
 def only_whole_backups(repositories, known=()):
     """I3: whatever is a backup by its place has a manifest, and all its digests pass. known: folders that are compared
     with what they were when they passed (scrub_takes_one).
-    broken: the state: a byte of a published image was changed; a published manifest was removed. (With the code broken, a
-    publish without its Prepare(), the product itself saw it and failed the backup.)"""
+    broken: publish.cc renames the folder before Prepare() completes it: red at a kill of the worker before the manifest. The
+    state: a byte of a published image was changed; a published manifest was removed."""
     wrong = []
     for folder in backup_folders(repositories):
         if folder in known:
