@@ -235,7 +235,7 @@ constexpr std::array kAdvice = {
 };
 
 absl::string_view AdviceFor(absl::string_view reason) {
-  const auto found = std::find_if(kAdvice.begin(), kAdvice.end(), [reason](const Advice& advice) {
+  const auto* found = std::find_if(kAdvice.begin(), kAdvice.end(), [reason](const Advice& advice) {
     return advice.reason == reason;
   });
   if (found != kAdvice.end()) return found->to_do;
