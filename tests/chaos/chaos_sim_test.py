@@ -13,6 +13,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 NOT_HIT = {
     name: "the simulated hypervisor does not export"
     for name in (
+        "hypervisor.start-export.before",
+        "hypervisor.start-export.after",
+        "hypervisor.end-export.before",
+        "hypervisor.end-export.after",
+        "journal.write.before:save-a-sealed-export",
         "worker.prepare-export.remove.before",
         "worker.prepare-export.make.before",
         "worker.prepare-export.make.after",

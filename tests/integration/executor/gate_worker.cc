@@ -1,6 +1,7 @@
 // A worker for tests: holds the jobs whose request line contains the text in the file
 // $VMKEEP_TEST_GATE, telling progress meanwhile, until that file is gone; then becomes the worker
-// $VMKEEP_TEST_WORKER. A cancel, or the end of stdin, ends it as it ends a worker.
+// $VMKEEP_TEST_WORKER. While it holds one there is a file $VMKEEP_TEST_GATE.held, of which the test
+// gets rid. A cancel, or the end of stdin, ends it as it ends a worker.
 
 #include <poll.h>
 #include <sys/wait.h>
@@ -37,8 +38,15 @@ bool IsHeld(const std::string& line) {
   return !gate.empty() && line.find(gate) != std::string::npos;
 }
 
+// The request is here: whatever becomes of the executor now, this process has its job.
+void TellHeld() {
+  const char* path = std::getenv("VMKEEP_TEST_GATE");
+  std::ofstream out(std::string(path == nullptr ? "" : path) + ".held");
+}
+
 // Nonzero: the worker is to end.
 int Hold(const std::string& line) {
+  if (IsHeld(line)) TellHeld();
   for (long done = 0; IsHeld(line); done += 4096) {
     std::printf("{\"progress\":{\"bytes_done\":\"%ld\",\"bytes_total\":\"67108864\"}}\n", done);
     std::fflush(stdout);

@@ -3,6 +3,7 @@
 #include "tests/integration/hyperv/replay.h"
 #include "tests/support/status_matchers.h"
 
+#include "absl/strings/match.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -42,7 +43,7 @@ class HyperVExportTest : public ::testing::Test {
     return Status();
   }
   bool RanEndExport() const {
-    return replay_.Log().find("end-export {\"end_export\"") != std::string::npos;
+    return absl::StrContains(replay_.Log(), "end-export {\"end_export\"");
   }
 
   Replay replay_;

@@ -57,6 +57,26 @@ VmDescription Web() {
   return vm;
 }
 
+std::string NameOf(worker::v1::Request::JobCase job) {
+  using Job = worker::v1::Request::JobCase;
+  switch (job) {
+    case Job::kProbe:
+      return "probe";
+    case Job::kPrepareExport:
+      return "prepare";
+    case Job::kSealExport:
+      return "seal";
+    case Job::kPublish:
+      return "publish";
+    case Job::kDiscard:
+      return "discard";
+    case Job::kScrub:
+      return "scrub";
+    default:
+      return "another job";
+  }
+}
+
 class ExportTest : public TaskManagerTest {
  protected:
   ExportTest() {
@@ -65,13 +85,7 @@ class ExportTest : public TaskManagerTest {
     worker_.on_request = [this](const worker::v1::Request& request) {
       if (request.has_seal_export()) seal_ = request.seal_export();
       if (request.has_publish()) publish_ = request.publish();
-      Note(request.has_probe()            ? "probe"
-           : request.has_prepare_export() ? "prepare"
-           : request.has_seal_export()    ? "seal"
-           : request.has_publish()        ? "publish"
-           : request.has_discard()        ? "discard"
-           : request.has_scrub()          ? "scrub"
-                                          : "another job");
+      Note(NameOf(request.job_case()));
     };
   }
   void Note(const std::string& call) {
