@@ -70,7 +70,7 @@ void Feed(const std::string& line) {
     close(pipe_ends[0]);
     close(STDOUT_FILENO);
     bool open = write(pipe_ends[1], line.data(), line.size()) == static_cast<ssize_t>(line.size());
-    std::array<char, 4096> buffer;
+    std::array<char, 4096> buffer = {};
     while (open) {
       const ssize_t count = read(STDIN_FILENO, buffer.data(), buffer.size());
       open = count > 0 && write(pipe_ends[1], buffer.data(), count) == count;
