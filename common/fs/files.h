@@ -53,9 +53,9 @@ absl::Status Unlink(const Fd& dir, const std::string& name);
 
 // Removes the entry and all below it, by descriptors: links are removed, never followed; another
 // file system mounted inside is not entered; a read-only folder of this user's is made writable.
-// Repeated until the folder is empty, because NFS leaves
-// .nfs* names behind for files that are open. False when there was no such entry. UNAVAILABLE,
-// reason FOLDER_NOT_EMPTIED, when something stays; can be repeated. Flushes nothing.
+// Repeated until the folder is empty, because NFS leaves .nfs* names behind for files that are
+// open. False when there was no such entry. UNAVAILABLE, reason FOLDER_NOT_EMPTIED, when something
+// stays; can be repeated. Flushes nothing.
 absl::StatusOr<bool> RemoveTree(const Fd& dir, const std::string& name);
 
 // True when the open folder is the root of a mount (a bind mount counts).

@@ -4,6 +4,7 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "executor/hypervisor/file_name.h"
 #include "executor/task/errors.h"
 
 #include <algorithm>
@@ -136,8 +137,9 @@ absl::StatusOr<worker::v1::SealExportResult> SealExport(
   for (const Disk& disk : disks) {
     worker::v1::ExportedDisk& exported = *seal.add_disks();
     exported.set_target(disk.target);
-    exported.set_file(BaseName(disk.source));
-    for (const ImageLayer& layer : disk.backing) exported.add_parents(BaseName(layer.file));
+    exported.set_file(std::string(FileNameOf(disk.source)));
+    for (const ImageLayer& layer : disk.backing)
+      exported.add_parents(std::string(FileNameOf(layer.file)));
   }
   const absl::Duration left = std::max(until - env.clock.Monotonic(), absl::ZeroDuration());
   VMKEEP_ASSIGN_OR_RETURN(
@@ -145,11 +147,6 @@ absl::StatusOr<worker::v1::SealExportResult> SealExport(
       RunJob(env, request, record.repository_id,
              {.deadline = left, .stall = env.options.stall_timeout}, stop, on_progress));
   return std::move(*result.mutable_seal_export());
-}
-
-std::string BaseName(absl::string_view path) {
-  const size_t cut = path.find_last_of("/\\");
-  return std::string(cut == absl::string_view::npos ? path : path.substr(cut + 1));
 }
 
 }  // namespace vmkeep::executor

@@ -8,7 +8,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
 #include <functional>
@@ -44,9 +43,6 @@ absl::Status EndExportSurely(const Environment& env, const ExportPlan& plan,
 absl::StatusOr<worker::v1::SealExportResult> SealExport(
     const Environment& env, const TaskRecord& record, const std::vector<Disk>& disks,
     absl::Duration until, const std::stop_token& stop, const OnProgress& on_progress);
-
-// What follows the last folder; names of Windows have either separator.
-std::string BaseName(absl::string_view path);
 
 }  // namespace vmkeep::executor
 

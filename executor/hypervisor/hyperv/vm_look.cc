@@ -3,6 +3,7 @@
 #include "common/status_macros.h"
 #include "common/uuid.h"
 #include "executor/hypervisor/errors.h"
+#include "executor/hypervisor/file_name.h"
 #include "executor/hypervisor/hyperv/errors.h"
 
 #include "absl/strings/ascii.h"
@@ -118,11 +119,6 @@ bool IsAbsolutePath(absl::string_view path) {
   if (absl::StartsWith(path, "\\\\")) return path.size() > 2;
   return path.size() > 3 && absl::ascii_isalpha(static_cast<unsigned char>(path[0])) &&
          path[1] == ':' && (path[2] == '\\' || path[2] == '/');
-}
-
-absl::string_view FileNameOf(absl::string_view path) {
-  const size_t separator = path.find_last_of("\\/");
-  return separator == absl::string_view::npos ? path : path.substr(separator + 1);
 }
 
 std::string FormatOf(absl::string_view path) {

@@ -18,8 +18,6 @@ namespace wire = vmkeep::hyperv::v1;
 // True for "C:\a", "\\server\share\a" (so also "\\?\C:\a"), and for "/a", which a stand-in for a
 // host has. "C:a" and "\a" are relative: to a folder, to a drive.
 bool IsAbsolutePath(absl::string_view path);
-// What is behind the last separator of either kind.
-absl::string_view FileNameOf(absl::string_view path);
 // "vhdx" of .vhdx and .avhdx, "vhd" of .vhd and .avhd, in any case; empty of all else.
 std::string FormatOf(absl::string_view path);
 

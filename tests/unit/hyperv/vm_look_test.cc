@@ -1,5 +1,6 @@
 #include "executor/hypervisor/hyperv/vm_look.h"
 
+#include "executor/hypervisor/file_name.h"
 #include "tests/support/status_matchers.h"
 
 #include <gmock/gmock.h>
@@ -38,6 +39,8 @@ TEST(PathRulesTest, TheFormatIsTheExtensionOfTheFileItself) {
   EXPECT_EQ(FileNameOf(R"(C:\a b\web.vhdx)"), "web.vhdx");
   EXPECT_EQ(FileNameOf("C:/a/web.vhdx"), "web.vhdx");
   EXPECT_EQ(FileNameOf("web.vhdx"), "web.vhdx");
+  EXPECT_EQ(FileNameOf("\\\\nas\\share/x/d.vhd"), "d.vhd");
+  EXPECT_EQ(FileNameOf("a/"), "");
 }
 
 class VmLookTest : public ::testing::Test {

@@ -502,12 +502,5 @@ TEST_F(ExportTest, KeeperAndInventoryFindNothingToDo) {
   EXPECT_THAT(env_->alerts->All(), IsEmpty());
 }
 
-TEST(BaseNameTest, EitherSeparatorEndsAFolder) {
-  EXPECT_EQ(BaseName("C:\\a b\\c.vhdx"), "c.vhdx");
-  EXPECT_EQ(BaseName("\\\\nas\\share/x/d.vhd"), "d.vhd");
-  EXPECT_EQ(BaseName("plain"), "plain");
-  EXPECT_EQ(BaseName("a/"), "");
-}
-
 }  // namespace
 }  // namespace vmkeep::executor
