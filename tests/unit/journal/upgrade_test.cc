@@ -22,6 +22,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -242,6 +243,21 @@ class JournalRecoveryTest : public JournalUpgradeTest {
       ASSERT_THAT(sim_.Snapshot(plan), IsOk());
     }
   }
+  // What an executor of today does when it starts on that journal.
+  void Recover() {
+    VMKEEP_ASSERT_OK_AND_ASSIGN(last_sequence_, journal_->LastSequence());
+    VMKEEP_ASSERT_OK_AND_ASSIGN(const std::vector<KnownTask> unfinished, journal_->Unfinished());
+    for (const KnownTask& task : unfinished) {
+      names_[task.record.task.id] = task.record.backup.name();
+    }
+    TaskOptions options;
+    options.repositories = {{1, "/not/touched/here"}};
+    env_.emplace(Environment{sim_, worker_, *journal_, RealClock(), options});
+    events_ = std::make_unique<EventLog>(*journal_, RealClock());
+    tasks_ = std::make_unique<TaskManager>(*env_, *events_, [] {});
+    EndLeftoverWorkers(*journal_);
+    ASSERT_THAT(tasks_->Recover(), IsOk());
+  }
   // What is on an overlay, by VM.
   std::set<std::string> OnOverlays() {
     std::set<std::string> names;
@@ -277,28 +293,21 @@ class JournalRecoveryTest : public JournalUpgradeTest {
 
   const std::vector<std::string> vms_ = {"copying", "publishing", "cancelled", "stranded"};
   const std::vector<std::string> on_overlays_ = {"copying", "stranded"};
-  int64_t last_sequence_ = kLastSequence;
+  int64_t last_sequence_ = 0;  // before Recover()
   SimHypervisor sim_{folder_.path("vms")};
   std::map<std::string, std::string> names_;  // by task
+  test::FakeWorker worker_;
+  std::optional<Environment> env_;
+  std::unique_ptr<EventLog> events_;
+  std::unique_ptr<TaskManager> tasks_;  // last: it uses the rest
 };
 
 TEST_F(JournalRecoveryTest, UnfinishedTasksAreGoneOnWith) {
-  VMKEEP_ASSERT_OK_AND_ASSIGN(const std::vector<KnownTask> unfinished, journal_->Unfinished());
-  for (const KnownTask& task : unfinished) {
-    names_[task.record.task.id] = task.record.backup.name();
-  }
   worker::v1::Publish published;
-  test::FakeWorker worker;
-  worker.on_request = [&](const worker::v1::Request& request) {
+  worker_.on_request = [&](const worker::v1::Request& request) {
     if (request.has_publish()) published = request.publish();
   };
-  TaskOptions options;
-  options.repositories = {{1, "/not/touched/here"}};
-  const Environment env{sim_, worker, *journal_, RealClock(), options};
-  EventLog events(*journal_, RealClock());
-  TaskManager tasks(env, events, [] {});
-  EndLeftoverWorkers(*journal_);
-  ASSERT_THAT(tasks.Recover(), IsOk());
+  ASSERT_NO_FATAL_FAILURE(Recover());
 
   std::map<std::string, v1::TaskEnded> ends = Ends();
   EXPECT_EQ(ends["copying"].outcome(), v1::TaskEnded::FAILED);
@@ -308,14 +317,14 @@ TEST_F(JournalRecoveryTest, UnfinishedTasksAreGoneOnWith) {
   EXPECT_EQ(ends["publishing"].backup().virtual_bytes(), 2 << 20);
   EXPECT_EQ(ends["cancelled"].outcome(), v1::TaskEnded::CANCELLED);
   EXPECT_EQ(ends[""].outcome(), v1::TaskEnded::DONE) << "the scrub";
-  EXPECT_THAT(worker.jobs(), UnorderedElementsAre("discard", "discard", "publish", "scrub"));
+  EXPECT_THAT(worker_.jobs(), UnorderedElementsAre("discard", "discard", "publish", "scrub"));
   EXPECT_EQ(published.manifest().name(), "publishing");
   ASSERT_EQ(published.manifest().disks_size(), 2);
   for (const auto& disk : published.manifest().disks()) EXPECT_EQ(disk.digest().root(), kRoot);
   EXPECT_THAT(journal_->Workers(), IsOkAndHolds(IsEmpty())) << "it ended with that executor";
 
   EXPECT_THAT(OnOverlays(), ElementsAre("stranded"));
-  OverlayKeeper keeper(env, tasks, [] {});
+  OverlayKeeper keeper(*env_, *tasks_, [] {});
   keeper.Look({});
   EXPECT_THAT(OnOverlays(), IsEmpty());
   EXPECT_EQ(OverlayFiles(), 0);
@@ -356,25 +365,14 @@ TEST_F(SecondSchemaTest, EveryTaskIsFoundAsItWas) {
 // The copy is merged and failed, since nobody knows what it was begun on; the rest by today's
 // rules.
 TEST_F(SecondSchemaTest, UnfinishedTasksAreGoneOnWith) {
-  VMKEEP_ASSERT_OK_AND_ASSIGN(last_sequence_, journal_->LastSequence());
-  VMKEEP_ASSERT_OK_AND_ASSIGN(const std::vector<KnownTask> unfinished, journal_->Unfinished());
-  for (const KnownTask& task : unfinished) {
-    names_[task.record.task.id] = task.record.backup.name();
-  }
-  test::FakeWorker worker;
-  TaskOptions options;
-  options.repositories = {{1, "/not/touched/here"}};
-  const Environment env{sim_, worker, *journal_, RealClock(), options};
-  EventLog events(*journal_, RealClock());
-  TaskManager tasks(env, events, [] {});
-  ASSERT_THAT(tasks.Recover(), IsOk());
+  ASSERT_NO_FATAL_FAILURE(Recover());
   std::map<std::string, v1::TaskEnded> ends = Ends();
   EXPECT_EQ(ends["copying"].failure().reason(), "EXECUTOR_RESTARTED");
   EXPECT_THAT(ends["copying"].failure().message(), HasSubstr("not known"));
   EXPECT_EQ(ends["merging"].outcome(), v1::TaskEnded::DONE);
   EXPECT_EQ(ends["publishing"].outcome(), v1::TaskEnded::DONE);
   EXPECT_EQ(ends["snapshotting"].failure().reason(), "EXECUTOR_RESTARTED");
-  EXPECT_THAT(worker.jobs(), UnorderedElementsAre("publish", "publish", "discard"));
+  EXPECT_THAT(worker_.jobs(), UnorderedElementsAre("publish", "publish", "discard"));
   EXPECT_THAT(OnOverlays(), IsEmpty());
   EXPECT_EQ(OverlayFiles(), 0);
 }
@@ -409,18 +407,7 @@ TEST_F(ThirdSchemaTest, EveryTaskIsFoundAsItWas) {
 }
 
 TEST_F(ThirdSchemaTest, UnfinishedTasksAreGoneOnWith) {
-  VMKEEP_ASSERT_OK_AND_ASSIGN(last_sequence_, journal_->LastSequence());
-  VMKEEP_ASSERT_OK_AND_ASSIGN(const std::vector<KnownTask> unfinished, journal_->Unfinished());
-  for (const KnownTask& task : unfinished) {
-    names_[task.record.task.id] = task.record.backup.name();
-  }
-  test::FakeWorker worker;
-  TaskOptions options;
-  options.repositories = {{1, "/not/touched/here"}};
-  const Environment env{sim_, worker, *journal_, RealClock(), options};
-  EventLog events(*journal_, RealClock());
-  TaskManager tasks(env, events, [] {});
-  ASSERT_THAT(tasks.Recover(), IsOk());
+  ASSERT_NO_FATAL_FAILURE(Recover());
   std::map<std::string, v1::TaskEnded> ends = Ends();
   EXPECT_EQ(ends["copying"].failure().reason(), "EXECUTOR_RESTARTED");
   EXPECT_THAT(ends["copying"].failure().message(), HasSubstr("booted"));
@@ -432,8 +419,8 @@ TEST_F(ThirdSchemaTest, UnfinishedTasksAreGoneOnWith) {
   VMKEEP_ASSERT_OK_AND_ASSIGN(const std::vector<TaskRecord> leftovers, journal_->Leftovers());
   ASSERT_THAT(leftovers, SizeIs(1));
   EXPECT_EQ(NameOf(leftovers[0]), "leftover");
-  EXPECT_THAT(DiscardTry(env, leftovers[0], {}), IsOk());
-  EXPECT_THAT(worker.jobs(), UnorderedElementsAre("publish", "publish", "discard", "discard"));
+  EXPECT_THAT(DiscardTry(*env_, leftovers[0], {}), IsOk());
+  EXPECT_THAT(worker_.jobs(), UnorderedElementsAre("publish", "publish", "discard", "discard"));
 }
 
 }  // namespace

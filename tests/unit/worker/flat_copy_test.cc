@@ -3,6 +3,7 @@
 #include "common/digest/digest.h"
 #include "executor/flat_view/flat_view.h"
 #include "executor/worker/copy.h"
+#include "tests/support/page_cache.h"
 #include "tests/support/qemu_images.h"
 #include "tests/support/scoped_mount.h"
 #include "tests/unit/worker/worker_fixture.h"
@@ -11,7 +12,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -253,44 +253,24 @@ TEST_F(FlatCopyTest, ABlockDeviceMayBeTheBase) {
   EXPECT_LE(result.data_bytes(), kMiB + 2 * (64 << 10)) << "a device says nothing of its zeros";
 }
 
-// What of a file lies in the page cache.
-int64_t CachedBytes(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  const auto bytes = static_cast<size_t>(std::filesystem::file_size(path));
-  void* at = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0);
-  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  std::vector<unsigned char> pages((bytes + page - 1) / page);
-  EXPECT_EQ(mincore(at, bytes, pages.data()), 0);
-  munmap(at, bytes);
-  close(fd);
-  int64_t cached = 0;
-  for (const unsigned char one : pages) cached += (one & 1) * static_cast<int64_t>(page);
-  return cached;
-}
-
 // A backup must not push out of the cache what the host's other VMs have in it. Seen red: without
 // the destructor, and without Forget().
 TEST_F(FlatCopyTest, TheFilesDoNotStayInThePageCache) {
   const Disk disk = MakeChain(200 * kMiB);
   test::WritePattern(disk.source, "qcow2", pattern_, 8 * kMiB, 150 * kMiB);
   sync();
-  {
-    const int probe = open(disk.source.c_str(), O_RDONLY | O_CLOEXEC);
-    posix_fadvise(probe, 0, 0, POSIX_FADV_DONTNEED);
-    close(probe);
-    if (CachedBytes(disk.source) > kMiB) GTEST_SKIP() << "this file system is the cache (tmpfs)";
-  }
+  if (!test::DropFromCache(disk.source)) GTEST_SKIP() << "this file system is the cache (tmpfs)";
   const std::unique_ptr<FlatView> view = Serve(disk);
   ASSERT_NE(view, nullptr);
   int64_t most = 0;
   EXPECT_THAT(CopyWatched(FlatRequest(disk, *view),
                           [&](JobContext*, const v1::Progress&) {
-                            most = std::max(most, CachedBytes(disk.source));
+                            most = std::max(most, test::CachedBytes(disk.source));
                           }),
               IsOk());
   EXPECT_GT(most, 4 * kMiB) << "the test sees nothing";
   EXPECT_LT(most, 100 * kMiB);
-  EXPECT_LE(CachedBytes(disk.source), kMiB);
+  EXPECT_LE(test::CachedBytes(disk.source), kMiB);
 }
 
 TEST_F(FlatCopyTest, AServerThatIsKilledIsSaidToBeGone) {

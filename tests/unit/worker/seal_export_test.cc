@@ -3,12 +3,12 @@
 #include "common/error.h"
 #include "executor/worker/export_tree.h"
 #include "tests/support/fail_syscall.h"
+#include "tests/support/page_cache.h"
 #include "tests/unit/worker/export_fixture.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -410,44 +410,25 @@ TEST_F(SealExportTest, AFileThatIsStillWrittenToIsNoExport) {
   }
 }
 
-int64_t CachedBytes(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  const auto bytes = static_cast<size_t>(std::filesystem::file_size(path));
-  void* at = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0);
-  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  std::vector<unsigned char> pages((bytes + page - 1) / page);
-  EXPECT_EQ(mincore(at, bytes, pages.data()), 0);
-  munmap(at, bytes);
-  close(fd);
-  int64_t cached = 0;
-  for (const unsigned char one : pages) cached += (one & 1) * static_cast<int64_t>(page);
-  return cached;
-}
-
 // Seen red: without the POSIX_FADV_DONTNEED of Open(), and without that of Read().
 TEST_F(SealExportTest, WhatWasJustWrittenIsReadFromTheDiskAndDoesNotStayInTheCache) {
   Export();
   const std::string disk = Staged(kDisks + std::string("data.vhd"));
   Put(disk, Vhd(40 << 20, 8));
-  ASSERT_GT(CachedBytes(disk), 39 << 20) << "the test sees nothing";
+  ASSERT_GT(test::CachedBytes(disk), 39 << 20) << "the test sees nothing";
   sync();
-  {
-    const int probe = open(disk.c_str(), O_RDONLY | O_CLOEXEC);
-    posix_fadvise(probe, 0, 0, POSIX_FADV_DONTNEED);
-    close(probe);
-    if (CachedBytes(disk) > 1 << 20) GTEST_SKIP() << "this file system is the cache (tmpfs)";
-  }
+  if (!test::DropFromCache(disk)) GTEST_SKIP() << "this file system is the cache (tmpfs)";
   Put(disk, Vhd(40 << 20, 9));
   int64_t most = 0;
   EXPECT_THAT(SealWatched(SealRequest(),
                           [&](JobContext*, const v1::Progress& progress) {
                             if (progress.bytes_done() > 0)
-                              most = std::max(most,
-                                              CachedBytes(Sealed("Virtual Hard Disks/data.vhd")));
+                              most = std::max(
+                                  most, test::CachedBytes(Sealed("Virtual Hard Disks/data.vhd")));
                           }),
               IsOk());
   EXPECT_LT(most, 34 << 20) << "it was read from the cache that its writer left";
-  EXPECT_LT(CachedBytes(Sealed("Virtual Hard Disks/data.vhd")), 5 << 20);
+  EXPECT_LT(test::CachedBytes(Sealed("Virtual Hard Disks/data.vhd")), 5 << 20);
 }
 
 // A failing flush or read is the repository's. In a child: the kernel's refusal is for good.
