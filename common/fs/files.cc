@@ -4,6 +4,7 @@
 #include "common/fs/output_file.h"
 #include "common/status_macros.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include <fcntl.h>
@@ -38,7 +39,7 @@ absl::StatusOr<Fd> OpenWith(int dir, const std::string& path, int flags, mode_t 
 
 // The calls that know no RESOLVE_BENEATH take plain names only.
 absl::Status CheckPlain(const std::string& name) {
-  if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos) {
+  if (name.empty() || name == "." || name == ".." || absl::StrContains(name, '/')) {
     return error::FromErrno(EXDEV, "will not touch", name);
   }
   return absl::OkStatus();

@@ -19,9 +19,8 @@ class ScopedMount {
   // As mount(2).
   ScopedMount(const std::string& source, std::string target, const char* type, unsigned long flags,
               const char* options)
-      : target_(std::move(target)) {
-    mounted_ = mount(source.c_str(), target_.c_str(), type, flags, options) == 0;
-  }
+      : target_(std::move(target)),
+        mounted_(mount(source.c_str(), target_.c_str(), type, flags, options) == 0) {}
   ~ScopedMount() {
     Thaw();
     if (mounted_) umount2(target_.c_str(), MNT_DETACH);
@@ -51,7 +50,7 @@ class ScopedMount {
   }
 
   std::string target_;
-  bool mounted_ = false;
+  bool mounted_;
   bool frozen_ = false;
 };
 

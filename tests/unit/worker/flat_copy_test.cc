@@ -11,11 +11,11 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -168,8 +168,8 @@ TEST_F(FlatCopyTest, AnyLayoutOfThreeLayers) {
     const std::string base = MakeRaw("base.raw", 40 * kMiB);
     const auto scatter = [&](const std::string& path, const std::string& format) {
       for (int i = 0; i < 6; ++i) {
-        const int64_t offset = random() % (70'000) * 512;
-        const int64_t bytes = (1 + random() % 4000) * 512;
+        const int64_t offset = static_cast<int64_t>(random() % 70'000) * 512;
+        const int64_t bytes = static_cast<int64_t>(1 + random() % 4000) * 512;
         if (random() % 4 == 0) {
           test::QemuIo(path, format, absl::StrCat("write -z ", offset, " ", bytes));
         } else {

@@ -111,7 +111,7 @@ class WorkerTest : public testing::Test {
 
   // Copies a source and publishes it.
   absl::StatusOr<v1::Result> MakeBackup(const std::string& content = "image") {
-    const absl::StatusOr<v1::Result> copied = Run(CopyRequest(MakeSource(content)));
+    absl::StatusOr<v1::Result> copied = Run(CopyRequest(MakeSource(content)));
     if (!copied.ok()) return copied;
     return Run(PublishRequest(copied->copy()));
   }
