@@ -5,13 +5,9 @@
 #include "common/log.h"
 #include "common/metrics/grpc_calls.h"
 #include "common/status_macros.h"
+#include "executor/backends.h"
 #include "executor/hypervisor/fault_hypervisor.h"
-#include "executor/hypervisor/hyperv/hyperv_hypervisor.h"
-#include "executor/hypervisor/libvirt/libvirt_hypervisor.h"
-#include "executor/hypervisor/sim/sim_hypervisor.h"
-#include "executor/hypervisor/sim/sim_setup.h"
 #include "executor/metrics/families.h"
-#include "executor/task/late_hypervisor.h"
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
@@ -41,38 +37,6 @@ absl::Status MakeFolder(const std::string& path) {
     return absl::FailedPreconditionError(absl::StrCat("make ", path, ": ", failed.message()));
   }
   return absl::OkStatus();
-}
-
-absl::StatusOr<std::unique_ptr<Hypervisor>> OpenSim(const Options& options) {
-  VMKEEP_RETURN_IF_ERROR(MakeFolder(options.sim_dir));
-  VMKEEP_ASSIGN_OR_RETURN(const std::vector<SimVmSpec> vms, ParseSimVms(options.sim_vms));
-  for (const SimVmSpec& vm : vms) VMKEEP_RETURN_IF_ERROR(CreateSimVm(options.sim_dir, vm));
-  return std::make_unique<SimHypervisor>(options.sim_dir);
-}
-
-// Scripts that are not ours are no reason to wait for better ones.
-absl::StatusOr<std::unique_ptr<Hypervisor>> OpenHyperV(const Options& options) {
-  HyperVOptions hyperv;
-  hyperv.runner.interpreter = options.hyperv_interpreter;
-  hyperv.runner.scripts = options.hyperv_scripts;
-  VMKEEP_RETURN_IF_ERROR(hyperv::CheckScripts(options.hyperv_scripts, hyperv.digests));
-  return std::make_unique<LateHypervisor>(
-      "hyperv", BackupMethod::kExport, /*simulated=*/false, RealClock(),
-      [hyperv = std::move(hyperv)] { return HyperVHypervisor::Open(hyperv); });
-}
-
-absl::StatusOr<std::unique_ptr<Hypervisor>> OpenHypervisor(const Options& options,
-                                                           metrics::Registry& metrics) {
-  if (options.hypervisor == "sim") return OpenSim(options);
-  if (options.hypervisor == "hyperv") return OpenHyperV(options);
-  return std::make_unique<LateHypervisor>(
-      "libvirt", BackupMethod::kOverlays, /*simulated=*/false, RealClock(),
-      [uri = options.libvirt_uri, allowed = options.apparmor_allowed, &metrics] {
-        return LibvirtHypervisor::Open(
-            {.uri = uri,
-             .on_connected = [&metrics] { metrics.Count(family::kHypervisorConnections, {}); },
-             .apparmor_allowed = allowed});
-      });
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
-#include "common/fs/output_file.h"
-
 #include "common/fs/errors.h"
 #include "common/fs/files.h"
+#include "common/fs/output_file.h"
 #include "common/status_macros.h"
 
 #include <fcntl.h>

@@ -1,6 +1,5 @@
-#include "common/fs/files.h"
-
 #include "common/fs/errors.h"
+#include "common/fs/files.h"
 #include "common/fs/output_file.h"
 #include "common/status_macros.h"
 
@@ -45,6 +44,27 @@ absl::Status CheckPlain(const std::string& name) {
   return absl::OkStatus();
 }
 
+FileKind KindOf(mode_t mode) {
+  if (S_ISREG(mode)) return FileKind::kFile;
+  if (S_ISDIR(mode)) return FileKind::kFolder;
+  if (S_ISLNK(mode)) return FileKind::kLink;
+  return S_ISBLK(mode) ? FileKind::kBlockDevice : FileKind::kOther;
+}
+
+FileInfo ToInfo(const struct stat& found) {
+  return {.kind = KindOf(found.st_mode),
+          .bytes = found.st_size,
+          .stored_bytes = int64_t{found.st_blocks} * 512,
+          .modified = absl::TimeFromTimespec(found.st_mtim),
+          .device = found.st_dev,
+          .inode = found.st_ino,
+          .device_number = found.st_rdev,
+          .names = static_cast<int64_t>(found.st_nlink),
+          .uid = found.st_uid,
+          .gid = found.st_gid,
+          .mode = found.st_mode};
+}
+
 absl::StatusOr<Fd> MakeOneDir(const Fd& dir, const std::string& name, mode_t mode) {
   VMKEEP_RETURN_IF_ERROR(CheckPlain(name));
   const bool made = mkdirat(dir.get(), name.c_str(), mode) == 0;
@@ -64,6 +84,14 @@ absl::StatusOr<Fd> OpenRoot(const std::string& path) {
 
 absl::StatusOr<Fd> OpenBeneath(const Fd& dir, const std::string& path, int flags, mode_t mode) {
   return OpenWith(dir.get(), path, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+}
+
+absl::StatusOr<Fd> OpenFile(const Fd& dir, const std::string& path) {
+  // O_NONBLOCK: opening a pipe would wait for its writer.
+  VMKEEP_ASSIGN_OR_RETURN(Fd file, OpenBeneath(dir, path, O_RDONLY | O_NONBLOCK));
+  VMKEEP_ASSIGN_OR_RETURN(const FileInfo found, GetInfo(file, path));
+  if (found.kind != FileKind::kFile) return error::NotPlain(path);
+  return file;
 }
 
 absl::StatusOr<Fd> OpenDir(const Fd& dir, const std::string& path) {
@@ -86,12 +114,46 @@ absl::StatusOr<bool> Exists(const Fd& dir, const std::string& name) {
   return error::FromErrno(errno, "cannot look at", name);
 }
 
-absl::StatusOr<std::string> ReadFile(const Fd& dir, const std::string& name, size_t max_bytes) {
-  // O_NONBLOCK: opening a pipe would wait for its writer.
-  VMKEEP_ASSIGN_OR_RETURN(const Fd file, OpenBeneath(dir, name, O_RDONLY | O_NONBLOCK));
+absl::StatusOr<FileInfo> GetInfo(const Fd& fd, absl::string_view path) {
   struct stat found{};
-  if (fstat(file.get(), &found) != 0) return error::FromErrno(errno, "cannot look at", name);
-  if (!S_ISREG(found.st_mode)) return error::NotPlain(name);
+  if (fstat(fd.get(), &found) != 0) return error::FromErrno(errno, "cannot look at", path);
+  return ToInfo(found);
+}
+
+absl::StatusOr<FileInfo> GetInfoBeneath(const Fd& dir, const std::string& name) {
+  VMKEEP_RETURN_IF_ERROR(CheckPlain(name));
+  struct stat found{};
+  if (fstatat(dir.get(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0)
+    return error::FromErrno(errno, "cannot look at", name);
+  return ToInfo(found);
+}
+
+absl::StatusOr<FileInfo> GetHostInfo(const std::string& path) {
+  struct stat found{};
+  if (stat(path.c_str(), &found) != 0) return error::FromErrno(errno, "cannot look at", path);
+  return ToInfo(found);
+}
+
+absl::StatusOr<size_t> ReadAt(const Fd& fd, int64_t offset, std::span<std::byte> into,
+                              absl::string_view path) {
+  size_t done = 0;
+  while (done < into.size()) {
+    const ssize_t got = pread(fd.get(), into.data() + done, into.size() - done,
+                              offset + static_cast<int64_t>(done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return error::FromErrno(errno, "cannot read", path);
+    if (got == 0) break;
+    done += static_cast<size_t>(got);
+  }
+  return done;
+}
+
+void ForgetCached(const Fd& fd, int64_t offset, int64_t bytes) {
+  (void)posix_fadvise(fd.get(), offset, bytes, POSIX_FADV_DONTNEED);
+}
+
+absl::StatusOr<std::string> ReadFile(const Fd& dir, const std::string& name, size_t max_bytes) {
+  VMKEEP_ASSIGN_OR_RETURN(const Fd file, OpenFile(dir, name));
   std::string content;
   char buffer[16384];
   while (true) {
@@ -130,6 +192,14 @@ absl::Status Rename(const Fd& from_dir, const std::string& from, const Fd& to_di
   if (renameat(from_dir.get(), from.c_str(), to_dir.get(), to.c_str()) != 0) {
     return error::FromErrno(errno, absl::StrCat("cannot rename ", from, " to"), to);
   }
+  return absl::OkStatus();
+}
+
+absl::Status Link(const Fd& dir, const std::string& from, const std::string& to) {
+  VMKEEP_RETURN_IF_ERROR(CheckPlain(from));
+  VMKEEP_RETURN_IF_ERROR(CheckPlain(to));
+  if (linkat(dir.get(), from.c_str(), dir.get(), to.c_str(), 0) != 0)
+    return error::FromErrno(errno, absl::StrCat("cannot link ", from, " to"), to);
   return absl::OkStatus();
 }
 
@@ -172,6 +242,12 @@ absl::StatusOr<Space> GetSpace(const Fd& dir) {
     return error::FromErrno(errno, "cannot ask for the free space of", "the folder");
   return Space{.total_bytes = static_cast<int64_t>(found.f_blocks * found.f_frsize),
                .free_bytes = static_cast<int64_t>(found.f_bavail * found.f_frsize)};
+}
+
+bool IsAbsolute(absl::string_view path) { return absl::StartsWith(path, "/"); }
+
+std::string Join(absl::string_view path, absl::string_view below) {
+  return absl::StrCat(path, absl::EndsWith(path, "/") ? "" : "/", below);
 }
 
 }  // namespace vmkeep::fs
