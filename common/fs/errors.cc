@@ -26,7 +26,9 @@ Kind KindOf(int err) {
     case ENOTEMPTY:
       return {absl::StatusCode::kAlreadyExists, "FILE_EXISTS"};
     case ENOSPC:
+#ifdef EDQUOT  // mingw-w64 has none: a quota that is used up is ENOSPC there
     case EDQUOT:
+#endif
       return {absl::StatusCode::kResourceExhausted, "NO_SPACE"};
     case EACCES:
     case EPERM:
