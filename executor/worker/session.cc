@@ -95,9 +95,9 @@ void Session::WatchInput() {
     return;
   }
   // Detached: nothing but the parent ends a read that waits. It touches nothing of the session's.
-  std::thread([in = in_, watched = watched_] {
+  std::thread([in = Duplicate(in_), watched = watched_] {
     char next = 0;
-    const bool ended = ReadSome(in, std::span(&next, 1)) == 0;
+    const bool ended = ReadSome(in.get(), std::span(&next, 1)) == 0;
     {
       MutexLock lock(&watched->mu);
       watched->cancel = ended ? JobContext::Why::kParentEnded : JobContext::Why::kAsked;

@@ -20,6 +20,8 @@ struct Stdio {
 // files are for this user alone where the system asks that of a process.
 Stdio PrepareStdio();
 
+// A handle of one's own on such a stream, which outlives the other.
+fs::Fd Duplicate(fs::NativeFd stream);
 // What there is, at least one byte; 0 at the end, and when the stream is of no use.
 size_t ReadSome(fs::NativeFd in, std::span<char> into);
 // All of it. False when the reader is gone.

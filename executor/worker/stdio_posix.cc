@@ -1,5 +1,6 @@
 #include "executor/worker/stdio.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,6 +14,8 @@ Stdio PrepareStdio() {
   umask(0077);
   return {.in = STDIN_FILENO, .out = STDOUT_FILENO};
 }
+
+fs::Fd Duplicate(fs::NativeFd stream) { return fs::Fd(fcntl(stream, F_DUPFD_CLOEXEC, 0)); }
 
 size_t ReadSome(fs::NativeFd in, std::span<char> into) {
   ssize_t got = 0;

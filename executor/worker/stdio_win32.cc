@@ -18,6 +18,14 @@ Stdio PrepareStdio() {
   return {.in = GetStdHandle(STD_INPUT_HANDLE), .out = GetStdHandle(STD_OUTPUT_HANDLE)};
 }
 
+fs::Fd Duplicate(fs::NativeFd stream) {
+  HANDLE copy = INVALID_HANDLE_VALUE;
+  if (DuplicateHandle(GetCurrentProcess(), stream, GetCurrentProcess(), &copy, 0, FALSE,
+                      DUPLICATE_SAME_ACCESS) == 0)
+    return {};
+  return fs::Fd(copy);
+}
+
 size_t ReadSome(fs::NativeFd in, std::span<char> into) {
   DWORD got = 0;
   // A write of no bytes into a pipe is a read of none, and no end (ReadFile, "Pipes").
