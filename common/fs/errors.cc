@@ -50,6 +50,14 @@ absl::Status FromErrno(int err, absl::string_view doing, absl::string_view path)
                    {{"errno", absl::StrCat(err)}, {"path", std::string(path)}});
 }
 
+absl::Status FromWindows(uint32_t code, int err, absl::string_view doing, absl::string_view path) {
+  const Kind kind = KindOf(err);
+  return MakeError(
+      kind.code, kind.reason,
+      absl::StrCat(doing, " ", path, ": ", std::strerror(err), " (Windows error ", code, ")"),
+      {{"errno", absl::StrCat(err)}, {"path", std::string(path)}, {"win32", absl::StrCat(code)}});
+}
+
 int Errno(const absl::Status& status) {
   const ErrorMetadata details = ErrorDetails(status);
   const auto found = details.find("errno");

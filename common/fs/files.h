@@ -86,7 +86,8 @@ absl::Status WriteFile(const Fd& dir, const std::string& name, absl::string_view
 // fsync of a folder (its names) or of a file. Never call it again after a failure: a second one may
 // succeed with the data gone. `path` is for the message.
 absl::Status Sync(const Fd& fd, absl::string_view path);
-// Both are plain names. Replaces a file or an empty folder; flushes nothing.
+// Both are plain names. A file replaces a file. A folder replaces an empty one, and on Windows
+// nothing at all. Flushes nothing, except that Windows is asked to write the rename through.
 absl::Status Rename(const Fd& from_dir, const std::string& from, const Fd& to_dir,
                     const std::string& to);
 // Gives a file of the folder a second name. ALREADY_EXISTS when that is taken.

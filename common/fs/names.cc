@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 
 #include <algorithm>
 #include <array>
@@ -53,6 +54,16 @@ bool IsAbsoluteOnWindows(absl::string_view path) {
 std::string JoinOnWindows(absl::string_view path, absl::string_view below) {
   const bool closed = !path.empty() && IsSeparator(path.back());
   return absl::StrCat(path, closed ? "" : "\\", absl::StrReplaceAll(below, {{"/", "\\"}}));
+}
+
+bool IsRootOfMount(absl::string_view final_path, char system_drive) {
+  if (!absl::ConsumePrefix(&final_path, R"(\\?\)")) return false;
+  absl::ConsumeSuffix(&final_path, R"(\)");
+  if (absl::ConsumePrefix(&final_path, R"(UNC\)"))
+    return std::count(final_path.begin(), final_path.end(), '\\') == 1;
+  const auto folded = [](char c) { return absl::ascii_tolower(static_cast<unsigned char>(c)); };
+  return final_path.size() == 2 && final_path[1] == ':' &&
+         folded(final_path[0]) != folded(system_drive);
 }
 
 }  // namespace vmkeep::fs

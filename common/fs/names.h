@@ -23,6 +23,10 @@ bool IsAbsoluteOnWindows(absl::string_view path);
 // `below`, parts separated by '/', behind a path of Windows.
 std::string JoinOnWindows(absl::string_view path, absl::string_view below);
 
+// Whether a path of GetFinalPathNameByHandle() is the root of a drive other than the system's own,
+// or of a share: "\\?\P:\", "\\?\UNC\server\share".
+bool IsRootOfMount(absl::string_view final_path, char system_drive);
+
 }  // namespace vmkeep::fs
 
 #endif  // VMKEEP_COMMON_FS_NAMES_H_
