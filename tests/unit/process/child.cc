@@ -24,10 +24,12 @@
 #include <vector>
 
 #ifdef _WIN32
+// clang-format off
+#include <windows.h>
+#include <shellapi.h>
+// clang-format on
 #include <fcntl.h>
 #include <io.h>
-#include <shellapi.h>
-#include <windows.h>
 #else
 #include <fcntl.h>
 #include <unistd.h>
