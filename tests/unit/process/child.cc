@@ -12,7 +12,6 @@
 //   mute              closes stdout and sleeps
 //   family            starts a child that sleeps, prints its pid, sleeps
 //   family-exit       the same, and exits 0 at once
-//   handle N          whether handle or descriptor N is open: "open" or "closed"
 #include "common/process/process.h"
 
 #include <chrono>
@@ -69,12 +68,6 @@ std::string Variable(const std::string& name) {
   value.resize(GetEnvironmentVariableW(wide.c_str(), value.data(), 32767));
   return ToUtf8(value.c_str());
 }
-
-bool IsOpen(const std::string& number) {
-  DWORD flags = 0;
-  const HANDLE handle = reinterpret_cast<HANDLE>(std::stoull(number));
-  return GetHandleInformation(handle, &flags) != 0;
-}
 #else
 std::vector<std::string> Arguments(int argc, char** argv) { return {argv, argv + argc}; }
 void BinaryStdio() {}
@@ -82,7 +75,6 @@ std::string Variable(const std::string& name) {
   const char* value = std::getenv(name.c_str());
   return value == nullptr ? "" : value;
 }
-bool IsOpen(const std::string& number) { return fcntl(std::stoi(number), F_GETFD) >= 0; }
 #endif
 
 int Cat() {
@@ -142,8 +134,6 @@ int Run(const std::vector<std::string>& args) {
     Sleep60();
   } else if (mode == "family" || mode == "family-exit") {
     return Family(args.at(0), mode == "family");
-  } else if (mode == "handle") {
-    std::fputs(IsOpen(rest.at(0)) ? "open" : "closed", stdout);
   } else {
     return 64;
   }
