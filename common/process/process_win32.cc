@@ -336,6 +336,7 @@ std::optional<ExitStatus> WindowsChild::Wait(absl::Duration timeout) {
                   ? ExitStatus{static_cast<int>(code), 0}
                   : ExitStatus{kKilledCode, 0};  // its end is all we know
       DrainStderr(/*last=*/true);
+      stdin_.Close();  // nobody reads it; the kernel may notice that later
     } else if (deadline.Passed()) {
       return std::nullopt;
     }

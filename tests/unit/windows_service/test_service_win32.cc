@@ -93,6 +93,9 @@ absl::Status Obey(const executor::ServiceCommand& command) {
 }
 
 int Console() {
+  // One of our own, so that the event is for nobody else.
+  FreeConsole();
+  if (!AllocConsole()) return 5;
   const std::stop_token stop = executor::StopOnConsoleEvents();
   if (executor::StopOnConsoleEvents() != stop) return 3;
   if (!GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, 0)) return 4;
