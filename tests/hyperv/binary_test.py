@@ -46,7 +46,7 @@ class BinaryTest(WindowsTest):
     def test_the_repositories(self):
         for slot, drive in ((1, "P:\\"), (2, "S:\\")):
             before, now = self.uninitialized[slot - 1], self.site.repository(slot)
-            self.assertIn("init", before["message"])
+            self.assertIn(".vmkeep-repository", before["message"])
             self.assertEqual((now["path"], now["health"]), (drive, "HEALTHY"))
             self.assertTrue(now["id"])
             space = os.statvfs(self.site.repositories[slot])
@@ -170,7 +170,7 @@ class BinaryTest(WindowsTest):
     def test_a_worker_that_is_killed_in_the_seal(self):
         (self.hyperv / "hold").touch()
         backup = self.create(7, "sealed twice")
-        wait_until(lambda: self.job(7)["percent"] == 100, "the export is whole but for its end")
+        wait_until(lambda: self.job(7)["state"] == "Running" and self.job(7)["percent"] == 100, "the export is whole but for its end")
         before = set(self.site.prefix.processes("vmkeep-worker.exe"))
         self.no_hold()
         worker = wait_until(lambda: set(self.site.prefix.processes("vmkeep-worker.exe")) - before, "a worker", 30, 0.002).pop()

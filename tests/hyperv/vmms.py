@@ -161,6 +161,7 @@ def make_folders(target, *names):
 
 def unix_path(windows):
     """Of a drive, through wine's links where they are known; Z: is the root."""
+    if windows[0] == "/": return pathlib.Path(windows)
     drive, rest = windows[:2].lower(), windows[2:].replace("\\", "/").lstrip("/")
     if drive == "z:":
         return pathlib.Path("/") / rest

@@ -179,7 +179,14 @@ class WindowsTest(SystemTest):
         return host.vm(number, name, disks=drives, state=state, **more)
 
     def setUp(self):
-        self.addCleanup(self.no_hold)
+        self.addCleanup(self.bring_back)
+
+    def bring_back(self):
+        """For the next test, whatever became of this one."""
+        self.no_hold()
+        if not self.site.executor.alive():
+            self.site.executor.start()
+        self.site.wait_online()
 
     def no_hold(self):
         (self.hyperv / "hold").unlink(missing_ok=True)
@@ -206,7 +213,8 @@ class WindowsTest(SystemTest):
         def stands():
             record = self.site.get(backup)
             assert record["state"] in ("REQUESTED", "BUILDING"), record
-            return record.get("progress", {}).get("phase") == "EXPORTING" and self.job(number)["percent"] >= 48
+            job = self.job(number)
+            return record.get("progress", {}).get("phase") == "EXPORTING" and job["state"] == "Running" and job["percent"] >= 48
 
         wait_until(stands, "the export stands still in its middle", 30)
         return backup

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "system"))
 from harness import Daemon, wait_until
 
 HERE = pathlib.Path(__file__).resolve().parent
