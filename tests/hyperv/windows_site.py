@@ -16,16 +16,16 @@ from harness import BIN, ROOT, Site, SystemTest, check_published, run, wait_unti
 
 HOST = "hv-1"
 MIB = 1 << 20
-WINDOWS_BIN = ROOT / "build/windows/bin"
+WINDOWS_BIN = pathlib.Path(os.environ.get("VMKEEP_WINDOWS_BIN", ROOT / "build/windows/bin"))
 SCRIPTS = ROOT / "executor/hypervisor/hyperv/scripts"
 
 
 def need_the_programs():
     """Skips the whole file, loudly, where wine, PowerShell or the Windows programs are not to be had."""
     host.need_windows()
-    for program in ("vmkeep-executor.exe", "vmkeep-worker.exe"):
-        if not (WINDOWS_BIN / program).exists():
-            print(f"!!! SKIPPED: {sys.argv[0]}: no {program} (tools/windows/build)")
+    for program in (WINDOWS_BIN / "vmkeep-executor.exe", WINDOWS_BIN / "vmkeep-worker.exe", BIN / "vmkeep-controller"):
+        if not program.exists():
+            print(f"!!! SKIPPED: {sys.argv[0]}: no {program} (tools/windows/build, tools/test)")
             sys.exit(77)
 
 
