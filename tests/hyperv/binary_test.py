@@ -112,7 +112,7 @@ class BinaryTest(WindowsTest):
             ("scsi0x1", "export/Virtual Hard Disks/data.avhdx", "vhdx")])
         for file, content in self.contents(1).items():
             self.assertEqual((self.site.folder(record) / file).read_bytes(), content.read_bytes(), file)
-        self.assertTrue((self.site.folder(record) / f"export/Virtual Machines/{self.id(1).upper()}.vmcx").is_file())
+        self.assertTrue((self.site.folder(record) / f"export/Virtual Machines/{self.vm_id(1).upper()}.vmcx").is_file())
 
         listed = {b["id"]: b["state"] for b in self.site.json("backup", "list")["backups"]}
         self.assertEqual(listed[backup], "RUNNING")
@@ -138,9 +138,9 @@ class BinaryTest(WindowsTest):
         refused = self.site.ctl("backup", "create", TWIN, "nightly", check=False)
         self.assertNotEqual(refused.returncode, 0)
         for number in (4, 5):
-            self.assertIn(self.id(number), refused.stderr)
+            self.assertIn(self.vm_id(number), refused.stderr)
         record, _ = self.published(self.create(5, "by its id"))
-        self.assertEqual(record["vm_uuid"], self.id(5))
+        self.assertEqual(record["vm_uuid"], self.vm_id(5))
 
     # ends ---------------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ HELD = {"hold_at": 48}
 
 
 class FaultsTest(WindowsTest):
-    """Repository 1 is a tmpfs: what fills it is the test's alone. Placement prefers it, as it has more room."""
+    """The repositories are tmpfs: what fills them is the test's alone. Placement prefers the first one, of which more is free."""
 
     VMS = (
         {"name": "held", "disks": [[("held.vhdx", 8)]], "export": HELD},
@@ -21,15 +21,16 @@ class FaultsTest(WindowsTest):
 
     @classmethod
     def before_start(cls):
-        for slot, mib in ((1, 96), (2, 64)):
+        for slot, mib in ((1, 192), (2, 96)):
             folder = cls.site.repositories[slot]
             run("mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=0700", "tmpfs", folder)
             cls.stack.callback(lambda folder=folder: subprocess.run(["umount", "-l", folder], check=False))
+        (cls.site.repositories[2] / "filler").write_bytes(bytes(40 * MIB))
 
     def setUp(self):
         super().setUp()
         self.addCleanup(self.share_back)
-        wait_until(lambda: int(self.site.wait_health(1, "HEALTHY")["free_bytes"]) > 72 * MIB, "repository 1 has the most room")
+        wait_until(lambda: int(self.site.wait_health(1, "HEALTHY")["free_bytes"]) > 120 * MIB, "repository 1 has the most room")
 
     def share_back(self):
         (self.site.repositories[1] / "ballast").unlink(missing_ok=True)

@@ -191,17 +191,17 @@ class WindowsTest(SystemTest):
     def no_hold(self):
         (self.hyperv / "hold").unlink(missing_ok=True)
 
-    def id(self, number):
+    def vm_id(self, number):
         return self.vms[number - 1]["id"].lower()
 
     def create(self, vm, name, repository=1, *flags):
         slot = ["--repository", repository] if repository else []
-        return self.site.json("backup", "create", self.id(vm) if isinstance(vm, int) else vm, name, *slot, *flags)["id"]
+        return self.site.json("backup", "create", self.vm_id(vm) if isinstance(vm, int) else vm, name, *slot, *flags)["id"]
 
     def job(self, number):
         """Of Hyper-V's stand-in: the last export of a VM."""
         try:
-            return json.loads((self.hyperv / "jobs" / f"{self.id(number)}.json").read_text())
+            return json.loads((self.hyperv / "jobs" / f"{self.vm_id(number)}.json").read_text())
         except FileNotFoundError:
             return {"state": "", "percent": 0}
 
