@@ -1,7 +1,7 @@
 #include "executor/app.h"
 
 #include "common/channel.h"
-#include "common/error.h"
+#include "common/host/state_folder.h"
 #include "common/log.h"
 #include "common/metrics/grpc_calls.h"
 #include "common/status_macros.h"
@@ -11,17 +11,11 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
-#include <fcntl.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/server_builder.h>
-#include <sys/file.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 namespace vmkeep::executor {
@@ -30,33 +24,11 @@ namespace {
 constexpr absl::Duration kDrainTasks = absl::Seconds(45);
 constexpr absl::Duration kDrainCalls = absl::Seconds(3);
 
-absl::Status MakeFolder(const std::string& path) {
-  std::error_code failed;
-  std::filesystem::create_directories(path, failed);
-  if (failed) {
-    return absl::FailedPreconditionError(absl::StrCat("make ", path, ": ", failed.message()));
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
-App::StateLock::~StateLock() { close(fd_); }
-
-absl::StatusOr<std::unique_ptr<App::StateLock>> App::Lock(const std::string& state_dir) {
-  const std::string path = state_dir + "/lock";
-  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0) return absl::ErrnoToStatus(errno, "open " + path);
-  auto lock = std::make_unique<StateLock>(fd);
-  if (flock(fd, LOCK_EX | LOCK_NB) == 0) return lock;
-  return MakeError(absl::StatusCode::kFailedPrecondition, "STATE_DIR_IN_USE",
-                   absl::StrCat("another vmkeep-executor works with ", state_dir,
-                                ": stop it, or give this one another --state_dir"));
-}
-
 absl::StatusOr<std::unique_ptr<App>> App::Start(const Options& options) {
-  VMKEEP_RETURN_IF_ERROR(MakeFolder(options.state_dir));
-  VMKEEP_ASSIGN_OR_RETURN(std::unique_ptr<StateLock> lock, Lock(options.state_dir));
+  VMKEEP_RETURN_IF_ERROR(host::MakeStateFolder(options.state_dir));
+  VMKEEP_ASSIGN_OR_RETURN(fs::Fd lock, host::LockStateFolder(options.state_dir));
   VMKEEP_ASSIGN_OR_RETURN(std::unique_ptr<Journal> journal,
                           Journal::Open(options.state_dir, RealClock()));
   auto metrics = std::make_unique<metrics::Registry>();
@@ -72,9 +44,8 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(const Options& options) {
   return app;
 }
 
-App::App(const Options& options, std::unique_ptr<metrics::Registry> metrics,
-         std::unique_ptr<StateLock> lock, std::unique_ptr<Journal> journal,
-         std::unique_ptr<Hypervisor> hypervisor)
+App::App(const Options& options, std::unique_ptr<metrics::Registry> metrics, fs::Fd lock,
+         std::unique_ptr<Journal> journal, std::unique_ptr<Hypervisor> hypervisor)
     : metrics_(std::move(metrics)),
       lock_(std::move(lock)),
       journal_(std::move(journal)),

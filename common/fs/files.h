@@ -15,9 +15,11 @@
 #include <string>
 #include <vector>
 
-// Everything is named by an open folder and a path below it, resolved by openat2(RESOLVE_BENEATH |
-// RESOLVE_NO_SYMLINKS): no link is followed and nothing outside the folder is reached, whatever
-// lies there. Errors are those of errors.h.
+// Everything is named by an open folder and a path below it, its parts separated by '/', resolved
+// by openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS), or on Windows part by part from open folder to
+// open folder without reparse points: no link is followed and nothing outside the folder is
+// reached, whatever lies there. Names and paths are UTF-8 on Windows; `mode` means nothing there: a
+// new entry has the rights of its folder. Errors are those of errors.h.
 namespace vmkeep::fs {
 
 // A folder by its absolute path, which an administrator chose: links are followed here, and only
@@ -29,7 +31,12 @@ absl::StatusOr<Fd> OpenBeneath(const Fd& dir, const std::string& path, int flags
 #endif
 // A regular file, to be read. FAILED_PRECONDITION, reason NOT_A_PLAIN_FILE, for anything else.
 absl::StatusOr<Fd> OpenFile(const Fd& dir, const std::string& path);
+// The same for a file that somebody else wrote, when it is to be flushed: Windows flushes for those
+// only who may write.
+absl::StatusOr<Fd> OpenFileToFlush(const Fd& dir, const std::string& path);
 absl::StatusOr<Fd> OpenDir(const Fd& dir, const std::string& path);
+// By its plain name; false when there is an entry of that name. Flushes nothing.
+absl::StatusOr<bool> MakeDir(const Fd& dir, const std::string& name, mode_t mode);
 // mkdir -p, and the last folder opened. New folders are flushed into their parents.
 absl::StatusOr<Fd> MakeDirs(const Fd& dir, const std::string& path, mode_t mode);
 // True when there is an entry of that name; a link counts, wherever it points.
@@ -79,7 +86,8 @@ absl::Status WriteFile(const Fd& dir, const std::string& name, absl::string_view
 // fsync of a folder (its names) or of a file. Never call it again after a failure: a second one may
 // succeed with the data gone. `path` is for the message.
 absl::Status Sync(const Fd& fd, absl::string_view path);
-// Both are plain names. Replaces a file or an empty folder; flushes nothing.
+// Both are plain names. A file replaces a file. A folder replaces an empty one, and on Windows
+// nothing at all. Flushes nothing, except that Windows is asked to write the rename through.
 absl::Status Rename(const Fd& from_dir, const std::string& from, const Fd& to_dir,
                     const std::string& to);
 // Gives a file of the folder a second name. ALREADY_EXISTS when that is taken.
@@ -105,6 +113,10 @@ struct Space {
   int64_t free_bytes = 0;  // for us: without what is reserved for root
 };
 absl::StatusOr<Space> GetSpace(const Fd& dir);
+// Of the file system of something of the host's own, by its absolute path.
+absl::StatusOr<Space> GetHostSpace(const std::string& path);
+// How long a block device of the host is. UNIMPLEMENTED where files are all that is looked at.
+absl::StatusOr<int64_t> BlockDeviceBytes(const std::string& path);
 
 // Whether a path needs no current folder: from "/", or on Windows from a drive's root or a share.
 bool IsAbsolute(absl::string_view path);

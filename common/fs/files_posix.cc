@@ -1,21 +1,20 @@
 #include "common/fs/errors.h"
 #include "common/fs/files.h"
-#include "common/fs/output_file.h"
+#include "common/fs/names.h"
 #include "common/status_macros.h"
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/openat2.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
-#include <vector>
 
 namespace vmkeep::fs {
 namespace {
@@ -38,10 +37,8 @@ absl::StatusOr<Fd> OpenWith(int dir, const std::string& path, int flags, mode_t 
 
 // The calls that know no RESOLVE_BENEATH take plain names only.
 absl::Status CheckPlain(const std::string& name) {
-  if (name.empty() || name == "." || name == ".." || absl::StrContains(name, '/')) {
-    return error::FromErrno(EXDEV, "will not touch", name);
-  }
-  return absl::OkStatus();
+  return IsPlainPosixName(name) ? absl::OkStatus()
+                                : error::FromErrno(EXDEV, "will not touch", name);
 }
 
 FileKind KindOf(mode_t mode) {
@@ -65,13 +62,9 @@ FileInfo ToInfo(const struct stat& found) {
           .mode = found.st_mode};
 }
 
-absl::StatusOr<Fd> MakeOneDir(const Fd& dir, const std::string& name, mode_t mode) {
-  VMKEEP_RETURN_IF_ERROR(CheckPlain(name));
-  const bool made = mkdirat(dir.get(), name.c_str(), mode) == 0;
-  if (!made && errno != EEXIST) return error::FromErrno(errno, "cannot make the folder", name);
-  VMKEEP_ASSIGN_OR_RETURN(Fd opened, OpenDir(dir, name));
-  if (made) VMKEEP_RETURN_IF_ERROR(Sync(dir, name));
-  return opened;
+Space ToSpace(const struct statvfs& found) {
+  return {.total_bytes = static_cast<int64_t>(found.f_blocks * found.f_frsize),
+          .free_bytes = static_cast<int64_t>(found.f_bavail * found.f_frsize)};
 }
 
 }  // namespace
@@ -98,20 +91,15 @@ absl::StatusOr<Fd> OpenDir(const Fd& dir, const std::string& path) {
   return OpenBeneath(dir, path, O_RDONLY | O_DIRECTORY);
 }
 
-absl::StatusOr<Fd> MakeDirs(const Fd& dir, const std::string& path, mode_t mode) {
-  VMKEEP_ASSIGN_OR_RETURN(Fd at, OpenDir(dir, "."));
-  for (const absl::string_view part : absl::StrSplit(path, '/', absl::SkipEmpty())) {
-    VMKEEP_ASSIGN_OR_RETURN(at, MakeOneDir(at, std::string(part), mode));
-  }
-  return at;
+absl::StatusOr<Fd> OpenFileToFlush(const Fd& dir, const std::string& path) {
+  return OpenFile(dir, path);
 }
 
-absl::StatusOr<bool> Exists(const Fd& dir, const std::string& name) {
+absl::StatusOr<bool> MakeDir(const Fd& dir, const std::string& name, mode_t mode) {
   VMKEEP_RETURN_IF_ERROR(CheckPlain(name));
-  struct stat found{};
-  if (fstatat(dir.get(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0) return true;
-  if (errno == ENOENT) return false;
-  return error::FromErrno(errno, "cannot look at", name);
+  if (mkdirat(dir.get(), name.c_str(), mode) == 0) return true;
+  if (errno == EEXIST) return false;
+  return error::FromErrno(errno, "cannot make the folder", name);
 }
 
 absl::StatusOr<FileInfo> GetInfo(const Fd& fd, absl::string_view path) {
@@ -150,34 +138,6 @@ absl::StatusOr<size_t> ReadAt(const Fd& fd, int64_t offset, std::span<std::byte>
 
 void ForgetCached(const Fd& fd, int64_t offset, int64_t bytes) {
   (void)posix_fadvise(fd.get(), offset, bytes, POSIX_FADV_DONTNEED);
-}
-
-absl::StatusOr<std::string> ReadFile(const Fd& dir, const std::string& name, size_t max_bytes) {
-  VMKEEP_ASSIGN_OR_RETURN(const Fd file, OpenFile(dir, name));
-  std::string content;
-  char buffer[16384];
-  while (true) {
-    const ssize_t got = read(file.get(), buffer, sizeof(buffer));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return error::FromErrno(errno, "cannot read", name);
-    if (got == 0) return content;
-    content.append(buffer, static_cast<size_t>(got));
-    if (content.size() > max_bytes) return error::TooLong(name, max_bytes);
-  }
-}
-
-absl::Status WriteFile(const Fd& dir, const std::string& name, absl::string_view content,
-                       mode_t mode) {
-  const std::string beside = name + ".new";
-  VMKEEP_ASSIGN_OR_RETURN(OutputFile file, OutputFile::Create(dir, beside, mode));
-  absl::Status status = file.WriteAt(0, content);
-  if (status.ok()) status = file.Finish();
-  if (status.ok()) status = Rename(dir, beside, dir, name);
-  if (!status.ok()) {
-    (void)Unlink(dir, beside);
-    return status;
-  }
-  return Sync(dir, name);
 }
 
 absl::Status Sync(const Fd& fd, absl::string_view path) {
@@ -240,8 +200,24 @@ absl::StatusOr<Space> GetSpace(const Fd& dir) {
   struct statvfs found{};
   if (fstatvfs(dir.get(), &found) != 0)
     return error::FromErrno(errno, "cannot ask for the free space of", "the folder");
-  return Space{.total_bytes = static_cast<int64_t>(found.f_blocks * found.f_frsize),
-               .free_bytes = static_cast<int64_t>(found.f_bavail * found.f_frsize)};
+  return ToSpace(found);
+}
+
+absl::StatusOr<Space> GetHostSpace(const std::string& path) {
+  struct statvfs found{};
+  if (statvfs(path.c_str(), &found) != 0)
+    return error::FromErrno(errno, "cannot ask for the free space of", path);
+  return ToSpace(found);
+}
+
+absl::StatusOr<int64_t> BlockDeviceBytes(const std::string& path) {
+  // O_NONBLOCK: opening a pipe would wait for its writer.
+  const Fd device(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!device.valid()) return error::FromErrno(errno, "cannot open", path);
+  uint64_t bytes = 0;
+  if (ioctl(device.get(), BLKGETSIZE64, &bytes) != 0)
+    return error::FromErrno(errno, "cannot ask for the size of", path);
+  return static_cast<int64_t>(bytes);
 }
 
 bool IsAbsolute(absl::string_view path) { return absl::StartsWith(path, "/"); }

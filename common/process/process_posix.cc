@@ -1,8 +1,8 @@
-#include "common/process/process.h"
-
 #include "common/clock.h"
 #include "common/mutex.h"
+#include "common/process/deadline.h"
 #include "common/process/errors.h"
+#include "common/process/process.h"
 #include "common/status_macros.h"
 
 #include "absl/strings/match.h"
@@ -27,6 +27,9 @@
 #include <limits>
 
 namespace vmkeep::process {
+
+std::string error::SystemText(int64_t code) { return std::strerror(static_cast<int>(code)); }
+
 namespace {
 
 // How long the destructor waits for a killed child before it is left to the orphanage.
@@ -67,18 +70,6 @@ int PollTimeout(absl::Duration left) {
   const int64_t millis = absl::ToInt64Milliseconds(absl::Ceil(left, absl::Milliseconds(1)));
   return static_cast<int>(std::max<int64_t>(0, millis));
 }
-
-class Deadline {
- public:
-  explicit Deadline(absl::Duration timeout) : at_(RealClock().Monotonic() + timeout) {}
-  absl::Duration Left() const {
-    return std::max(absl::ZeroDuration(), at_ - RealClock().Monotonic());
-  }
-  bool Passed() const { return Left() == absl::ZeroDuration(); }
-
- private:
-  const absl::Duration at_;
-};
 
 // Makes a stop visible to poll().
 class StopEvent {
@@ -207,11 +198,134 @@ absl::Status MakeSocket(Scoped* ours, Scoped* theirs) {
 
 int OpenPidfd(pid_t pid) { return static_cast<int>(syscall(SYS_pidfd_open, pid, 0)); }
 
-}  // namespace
+class PosixChild final : public ChildProcess {
+ public:
+  // Takes the child's pid and our ends. What it needs of the kernel comes with Open().
+  PosixChild(std::string program, pid_t pid, Scoped* in, Scoped* out, Scoped* err)
+      : stdin_(in->Release()), stdout_(out->Release()), stderr_(err->Release()) {
+    program_ = std::move(program);
+    id_.pid = pid;
+  }
+  ~PosixChild() override;
+  absl::Status Open();
 
-std::string ExitStatus::ToString() const {
-  return signal != 0 ? absl::StrCat("signal ", signal) : absl::StrCat("exit status ", code);
+  absl::Status Write(absl::string_view bytes, absl::Duration timeout) override;
+  void CloseStdin() override;
+  absl::StatusOr<Output> ReadSome(absl::Duration timeout, const std::stop_token& stop) override;
+  void Kill() override;
+  std::optional<ExitStatus> Wait(absl::Duration timeout) override;
+
+ private:
+  void DrainStderr();
+
+  int pidfd_ = -1;
+  int stdin_;  // a socket: a write to a dead child must not raise SIGPIPE in us
+  int stdout_;
+  int stderr_;  // -1: not captured, or at its end
+  std::optional<ExitStatus> exit_;
+};
+
+absl::Status PosixChild::Open() {
+  pidfd_ = OpenPidfd(id_.pid);
+  if (pidfd_ < 0) return error::System("pidfd_open", errno);
+  // There is a /proc entry as long as nobody has reaped it, and only this object does.
+  VMKEEP_ASSIGN_OR_RETURN(id_.start_time, StartTime(id_.pid));
+  return absl::OkStatus();
 }
+
+PosixChild::~PosixChild() {
+  Kill();
+  CloseFd(&stdin_);
+  CloseFd(&stdout_);
+  if (!Wait(kDestructorWait)) Orphans().Add(id_.pid);
+  CloseFd(&stderr_);
+  CloseFd(&pidfd_);
+}
+
+absl::Status PosixChild::Write(absl::string_view bytes, absl::Duration timeout) {
+  const Deadline deadline(timeout);
+  while (!bytes.empty()) {
+    if (stdin_ < 0) return error::Gone(program_);
+    const ssize_t sent = send(stdin_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent > 0) {
+      bytes.remove_prefix(static_cast<size_t>(sent));
+      continue;
+    }
+    if (errno == EPIPE || errno == ECONNRESET) return error::Gone(program_);
+    if (errno != EAGAIN && errno != EINTR) return error::System("send", errno);
+    if (deadline.Passed()) return error::Deadline(program_, timeout);
+    pollfd wait{.fd = stdin_, .events = POLLOUT, .revents = 0};
+    poll(&wait, 1, PollTimeout(deadline.Left()));
+  }
+  return absl::OkStatus();
+}
+
+void PosixChild::CloseStdin() { CloseFd(&stdin_); }
+
+void PosixChild::DrainStderr() {
+  std::array<char, 4096> buffer = {};
+  while (stderr_ >= 0) {
+    const ssize_t got = read(stderr_, buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EAGAIN) return;
+    if (got <= 0) return CloseFd(&stderr_);
+    AddStderr({buffer.data(), static_cast<size_t>(got)});
+  }
+}
+
+absl::StatusOr<ChildProcess::Output> PosixChild::ReadSome(absl::Duration timeout,
+                                                          const std::stop_token& stop) {
+  const Deadline deadline(timeout);
+  const StopEvent stopped(stop);
+  Output output;
+  while (stdout_ >= 0) {
+    std::array<pollfd, 3> fds{pollfd{stdout_, POLLIN, 0}, pollfd{stderr_, POLLIN, 0},
+                              pollfd{stopped.fd(), POLLIN, 0}};
+    if (poll(fds.data(), fds.size(), PollTimeout(deadline.Left())) < 0 && errno != EINTR) {
+      return error::System("poll", errno);
+    }
+    DrainStderr();
+    output.bytes.resize(64 << 10);
+    const ssize_t got = read(stdout_, output.bytes.data(), output.bytes.size());
+    output.bytes.resize(static_cast<size_t>(std::max<ssize_t>(0, got)));
+    if (got > 0) return output;
+    if (got == 0) CloseFd(&stdout_);
+    if (got < 0 && errno != EAGAIN && errno != EINTR) return error::System("read", errno);
+    if (stop.stop_requested() || (stdout_ >= 0 && deadline.Passed())) return output;
+  }
+  output.ended = true;
+  return output;
+}
+
+void PosixChild::Kill() {
+  // Through the pidfd: it never hits another process, even when this one was reaped in between.
+  if (pidfd_ >= 0) syscall(SYS_pidfd_send_signal, pidfd_, SIGKILL, nullptr, 0);
+}
+
+std::optional<ExitStatus> PosixChild::Wait(absl::Duration timeout) {
+  const Deadline deadline(timeout);
+  while (!exit_) {
+    DrainStderr();  // a child that waits for room in the pipe would never end
+    int status = 0;
+    const pid_t got = waitpid(id_.pid, &status, WNOHANG);
+    if (got == id_.pid) {
+      exit_ =
+          WIFEXITED(status) ? ExitStatus{WEXITSTATUS(status), 0} : ExitStatus{-1, WTERMSIG(status)};
+      DrainStderr();
+    } else if (got < 0 && errno != EINTR) {
+      exit_ = ExitStatus{
+          -1, SIGKILL};  // somebody else reaped it (SIGCHLD ignored): its end is all we know
+    } else if (deadline.Passed()) {
+      return std::nullopt;
+    } else {
+      std::array<pollfd, 2> fds{pollfd{pidfd_, POLLIN, 0}, pollfd{stderr_, POLLIN, 0}};
+      poll(fds.data(), fds.size(), PollTimeout(deadline.Left()));
+    }
+  }
+  return exit_;
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<ChildProcess>> Spawn(const ProcessSpec& spec) {
   if (spec.argv.empty()) return error::NotStarted("", EINVAL);
@@ -239,143 +353,9 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> Spawn(const ProcessSpec& spec) {
                                Pointers(argv).data(), Pointers(environment).data());
   if (err != 0) return error::NotStarted(argv[0], err);
 
-  std::unique_ptr<ChildProcess> child(new ChildProcess());
-  child->program_ = argv[0];
-  child->id_.pid = pid;
-  child->pidfd_ = OpenPidfd(pid);
-  const int pidfd_error = errno;
-  child->stdin_ = stdin_ours.Release();
-  child->stdout_ = stdout_ours.Release();
-  child->stderr_ = stderr_ours.Release();
-  if (child->pidfd_ < 0) return error::System("pidfd_open", pidfd_error);
-  // There is a /proc entry as long as nobody has reaped it, and only this object does.
-  VMKEEP_ASSIGN_OR_RETURN(child->id_.start_time, StartTime(pid));
+  auto child = std::make_unique<PosixChild>(argv[0], pid, &stdin_ours, &stdout_ours, &stderr_ours);
+  VMKEEP_RETURN_IF_ERROR(child->Open());
   return child;
-}
-
-ChildProcess::~ChildProcess() {
-  Kill();
-  CloseFd(&stdin_);
-  CloseFd(&stdout_);
-  if (!Wait(kDestructorWait)) Orphans().Add(id_.pid);
-  CloseFd(&stderr_);
-  CloseFd(&pidfd_);
-}
-
-absl::Status ChildProcess::Write(absl::string_view bytes, absl::Duration timeout) {
-  const Deadline deadline(timeout);
-  while (!bytes.empty()) {
-    if (stdin_ < 0) return error::Gone(program_);
-    const ssize_t sent = send(stdin_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent > 0) {
-      bytes.remove_prefix(static_cast<size_t>(sent));
-      continue;
-    }
-    if (errno == EPIPE || errno == ECONNRESET) return error::Gone(program_);
-    if (errno != EAGAIN && errno != EINTR) return error::System("send", errno);
-    if (deadline.Passed()) return error::Deadline(program_, timeout);
-    pollfd wait{.fd = stdin_, .events = POLLOUT, .revents = 0};
-    poll(&wait, 1, PollTimeout(deadline.Left()));
-  }
-  return absl::OkStatus();
-}
-
-void ChildProcess::CloseStdin() { CloseFd(&stdin_); }
-
-void ChildProcess::DrainStderr() {
-  std::array<char, 4096> buffer = {};
-  while (stderr_ >= 0) {
-    const ssize_t got = read(stderr_, buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0 && errno == EAGAIN) return;
-    if (got <= 0) return CloseFd(&stderr_);
-    stderr_text_.append(buffer.data(), static_cast<size_t>(got));
-    if (stderr_text_.size() > kMaxStderrBytes)
-      stderr_text_.erase(0, stderr_text_.size() - kMaxStderrBytes);
-  }
-}
-
-absl::StatusOr<ChildProcess::Output> ChildProcess::ReadSome(absl::Duration timeout,
-                                                            const std::stop_token& stop) {
-  const Deadline deadline(timeout);
-  const StopEvent stopped(stop);
-  Output output;
-  while (stdout_ >= 0) {
-    std::array<pollfd, 3> fds{pollfd{stdout_, POLLIN, 0}, pollfd{stderr_, POLLIN, 0},
-                              pollfd{stopped.fd(), POLLIN, 0}};
-    if (poll(fds.data(), fds.size(), PollTimeout(deadline.Left())) < 0 && errno != EINTR) {
-      return error::System("poll", errno);
-    }
-    DrainStderr();
-    output.bytes.resize(64 << 10);
-    const ssize_t got = read(stdout_, output.bytes.data(), output.bytes.size());
-    output.bytes.resize(static_cast<size_t>(std::max<ssize_t>(0, got)));
-    if (got > 0) return output;
-    if (got == 0) CloseFd(&stdout_);
-    if (got < 0 && errno != EAGAIN && errno != EINTR) return error::System("read", errno);
-    if (stop.stop_requested() || (stdout_ >= 0 && deadline.Passed())) return output;
-  }
-  output.ended = true;
-  return output;
-}
-
-void ChildProcess::Kill() {
-  // Through the pidfd: it never hits another process, even when this one was reaped in between.
-  if (pidfd_ >= 0) syscall(SYS_pidfd_send_signal, pidfd_, SIGKILL, nullptr, 0);
-}
-
-std::optional<ExitStatus> ChildProcess::Wait(absl::Duration timeout) {
-  const Deadline deadline(timeout);
-  while (!exit_) {
-    DrainStderr();  // a child that waits for room in the pipe would never end
-    int status = 0;
-    const pid_t got = waitpid(id_.pid, &status, WNOHANG);
-    if (got == id_.pid) {
-      exit_ =
-          WIFEXITED(status) ? ExitStatus{WEXITSTATUS(status), 0} : ExitStatus{-1, WTERMSIG(status)};
-      DrainStderr();
-    } else if (got < 0 && errno != EINTR) {
-      exit_ = ExitStatus{
-          -1, SIGKILL};  // somebody else reaped it (SIGCHLD ignored): its end is all we know
-    } else if (deadline.Passed()) {
-      return std::nullopt;
-    } else {
-      std::array<pollfd, 2> fds{pollfd{pidfd_, POLLIN, 0}, pollfd{stderr_, POLLIN, 0}};
-      poll(fds.data(), fds.size(), PollTimeout(deadline.Left()));
-    }
-  }
-  return exit_;
-}
-
-absl::StatusOr<RunResult> RunToEnd(const std::vector<std::string>& argv, absl::Duration timeout,
-                                   const std::stop_token& stop) {
-  const Deadline deadline(timeout);
-  VMKEEP_ASSIGN_OR_RETURN(const std::unique_ptr<ChildProcess> child,
-                          Spawn({.argv = argv,
-                                 .environment = {{"LC_ALL", "C"}},
-                                 .with_stdin = false,
-                                 .capture_stderr = true}));
-  RunResult result;
-  for (bool ended = false; !ended;) {
-    VMKEEP_ASSIGN_OR_RETURN(const ChildProcess::Output output,
-                            child->ReadSome(deadline.Left(), stop));
-    result.out += output.bytes;
-    ended = output.ended;
-    if (result.out.size() > kMaxRunOutputBytes)
-      return error::OutputTooLong(argv[0], kMaxRunOutputBytes);
-    if (!ended && stop.stop_requested()) return error::Cancelled(argv[0]);
-    if (!ended && deadline.Passed()) return error::Deadline(argv[0], timeout);
-  }
-  // It closed its stdout; what it does after that still counts against the same deadline, in slices
-  // that see a stop.
-  std::optional<ExitStatus> status;
-  while (!(status = child->Wait(std::min(deadline.Left(), absl::Milliseconds(100))))) {
-    if (stop.stop_requested()) return error::Cancelled(argv[0]);
-    if (deadline.Passed()) return error::Deadline(argv[0], timeout);
-  }
-  result.exit_status = *status;
-  result.err = child->captured_stderr();
-  return result;
 }
 
 absl::StatusOr<uint64_t> StartTime(pid_t pid) {

@@ -1,0 +1,55 @@
+#include "common/process/win32.h"
+
+#include "common/process/errors.h"
+
+#include "absl/strings/str_cat.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+
+namespace vmkeep::process {
+
+// FormatMessage() speaks the language of the machine: a number, and a word for the common ones.
+std::string error::SystemText(int64_t code) {
+  const auto text = [code]() -> absl::string_view {
+    switch (code) {
+      case ERROR_FILE_NOT_FOUND:
+      case ERROR_PATH_NOT_FOUND:
+        return "no such file";
+      case ERROR_ACCESS_DENIED:
+        return "access denied";
+      case ERROR_BAD_EXE_FORMAT:
+        return "no program for this system";
+      case ERROR_NOT_ENOUGH_MEMORY:
+      case ERROR_COMMITMENT_LIMIT:
+        return "out of memory";
+      case ERROR_INVALID_PARAMETER:
+        return "invalid parameter";
+      default:
+        return "failed";
+    }
+  };
+  return absl::StrCat(text(), " (Windows error ", code, ")");
+}
+
+DWORD WaitMillis(absl::Duration left) {
+  if (left >= absl::Hours(24)) return 24 * 3600 * 1000;
+  const int64_t millis = absl::ToInt64Milliseconds(absl::Ceil(left, absl::Milliseconds(1)));
+  return static_cast<DWORD>(std::max<int64_t>(0, millis));
+}
+
+std::optional<std::wstring> Widen(absl::string_view text) {
+  if (text.empty()) return std::wstring();
+  if (text.find('\0') != absl::string_view::npos) return std::nullopt;
+  if (text.size() > static_cast<size_t>(std::numeric_limits<int>::max())) return std::nullopt;
+  const int bytes = static_cast<int>(text.size());
+  const int units =
+      MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, text.data(), bytes, nullptr, 0);
+  if (units <= 0) return std::nullopt;
+  std::wstring wide(static_cast<size_t>(units), L'\0');
+  MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, text.data(), bytes, wide.data(), units);
+  return wide;
+}
+
+}  // namespace vmkeep::process
