@@ -1,4 +1,4 @@
-"""vmkeep-executor.exe as a service of Windows: installed, started, stopped and uninstalled by itself, under wine's service manager."""
+"""vmkeep-executor.exe as a service of Windows: under wine's service manager."""
 
 import subprocess
 import unittest
@@ -22,12 +22,7 @@ class ServiceTest(WindowsTest):
             assert done.returncode == 0, done
         subprocess.run(["wineserver", "-k"], env=site.prefix.environment(), timeout=30, check=False)
 
-        cls.flags = site.executor.argv[2:]
         site.executor = Service(site)
-
-    @classmethod
-    def service(cls, *argv):
-        return cls.site.prefix.run(windows_site.WINDOWS_BIN / "vmkeep-executor.exe", "service", *argv)
 
     def test_1_it_backs_up(self):
         self.published(self.create(1, "by a service"))
@@ -41,15 +36,19 @@ class ServiceTest(WindowsTest):
         self.published(self.create(1, "by a service again"))
 
     def test_3_install_twice_is_refused(self):
-        self.assertNotEqual(self.service("install", *self.flags).returncode, 0)
+        again = self.site.executor.ours("install", *self.site.executor.flags)
+        self.assertNotEqual(again.returncode, 0)
+        self.assertIn("installed", again.stderr)
 
     def test_4_uninstalled_it_is_gone(self):
-        self.site.executor.stop()
-        done = self.service("uninstall")
-        self.assertEqual(done.returncode, 0, done)
-        self.assertNotEqual(self.service("start").returncode, 0)
-        # For whoever comes after.
-        self.assertEqual(self.service("install", *self.flags).returncode, 0)
+        """Also while it runs: it is stopped first."""
+        service = self.site.executor
+        self.assertTrue(service.alive())
+        self.assertEqual(service.ours("uninstall").returncode, 0)
+        self.assertFalse(service.alive())
+        self.assertNotEqual(service.manager("start").returncode, 0)
+        self.assertNotEqual(service.ours("uninstall").returncode, 0)
+        service.installed = False
 
 
 class Service:
@@ -58,28 +57,32 @@ class Service:
     name = "executor"
 
     def __init__(self, site):
-        self.site, self.log, self.installed = site, site.executor.log, False
+        self.prefix, self.log, self.installed = site.prefix, site.prefix.c / "vmkeep/state/executor.log", False
         self.program, self.flags = site.executor.argv[1], site.executor.argv[2:]
 
-    def ask(self, *argv):
-        done = self.site.prefix.run(self.program, "service", *argv)
-        with open(self.log, "a") as log:
-            log.write(f"service {argv[0]}: {done.returncode}\n{done.stdout}{done.stderr}")
-        assert done.returncode == 0, f"service {argv[0]}: {done.returncode}\n{done.stdout}{done.stderr}"
+    def ours(self, *argv):
+        return self.prefix.run(self.program, "service", *argv)
+
+    def manager(self, verb):
+        return self.prefix.run("sc", verb, "vmkeep-executor")
 
     def start(self):
         if not self.installed:
-            self.ask("install", *self.flags)
+            self.well(self.ours("install", *self.flags))
             self.installed = True
-        self.ask("start")
+        self.well(self.manager("start"))
         wait_until(self.alive, "the service runs")
 
     def stop(self):
-        self.ask("stop")
+        self.well(self.manager("stop"))
         wait_until(lambda: not self.alive(), "the service has ended")
 
+    @staticmethod
+    def well(done):
+        assert done.returncode == 0, done
+
     def alive(self):
-        return bool(self.site.prefix.processes("vmkeep-executor.exe"))
+        return bool(self.prefix.processes("vmkeep-executor.exe"))
 
     def kill(self):
         """The prefix's end is the service's."""
