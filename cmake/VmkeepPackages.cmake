@@ -12,6 +12,8 @@ find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(prometheus-cpp CONFIG REQUIRED)  # the core only: see docs/adr/0045
 find_package(GTest CONFIG REQUIRED)
 if(WIN32)
+  # What a static libcrypto asks of Windows, behind it on the command line.
+  set_property(TARGET OpenSSL::Crypto APPEND PROPERTY INTERFACE_LINK_LIBRARIES ws2_32 crypt32 bcrypt advapi32 user32)
   # The sysroot has the header alone (tools/windows/sysroot).
   add_library(vmkeep_httplib INTERFACE)
   target_link_libraries(vmkeep_httplib INTERFACE ws2_32)

@@ -1,4 +1,4 @@
-#include "common/fs/errors.h"
+#include "common/error.h"
 #include "common/fs/win32.h"
 #include "common/host/errors.h"
 #include "common/host/state_folder.h"
@@ -6,6 +6,7 @@
 #include "common/win32/text.h"
 
 #include <windows.h>
+#include "absl/strings/str_cat.h"
 #include <sddl.h>
 
 #include <memory>
@@ -40,9 +41,7 @@ class Security {
   SECURITY_ATTRIBUTES attributes_ = {};
 };
 
-absl::Status LastError(absl::string_view doing, const std::string& path) {
-  return fs::error::FromWin32(GetLastError(), doing, path);
-}
+using fs::win32::LastError;
 
 absl::StatusOr<fs::Fd> Open(const std::string& path, DWORD access, DWORD share, DWORD how) {
   VMKEEP_ASSIGN_OR_RETURN(const std::wstring wide, win32::Wide(path));
@@ -77,7 +76,7 @@ absl::StatusOr<fs::Fd> LockStateFolder(const std::string& path) {
   // end.
   absl::StatusOr<fs::Fd> lock =
       Open(path + "\\lock", GENERIC_READ | GENERIC_WRITE, /*share=*/0, OPEN_ALWAYS);
-  if (fs::error::Win32Code(lock.status()) == ERROR_SHARING_VIOLATION)
+  if (!lock.ok() && ErrorDetails(lock.status())["win32"] == absl::StrCat(ERROR_SHARING_VIOLATION))
     return error::StateFolderInUse(path);
   return lock;
 }
