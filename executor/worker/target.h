@@ -23,11 +23,11 @@ enum class DriveKind { kUnknown, kMissing, kFixed, kNetwork, kOther };
 
 // What a Windows host was asked. Whatever could not be had is empty.
 struct TargetFacts {
-  std::string path;  // the repository's
+  std::string path = {};  // the repository's
   DriveKind drive = DriveKind::kUnknown;
-  std::string dos_device;   // QueryDosDeviceW() of the drive: "\??\C:\x" for a subst
-  std::string unc;          // the share that a drive is mapped to
-  std::string file_system;  // GetVolumeInformationW()
+  std::string dos_device = {};   // QueryDosDeviceW() of the drive: "\??\C:\x" for a subst
+  std::string unc = {};          // the share that a drive is mapped to
+  std::string file_system = {};  // GetVolumeInformationW()
   char system_drive = 'C';
 };
 Target DescribeTarget(const TargetFacts& facts);
