@@ -1,5 +1,6 @@
 #include "common/process/command_line.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
@@ -29,10 +30,10 @@ void AppendArgument(absl::string_view argument, std::string* line) {
 std::optional<std::string> ToCommandLine(const std::vector<std::string>& argv) {
   if (argv.empty()) return std::nullopt;
   for (const std::string& one : argv) {
-    if (one.find('\0') != std::string::npos) return std::nullopt;
+    if (absl::StrContains(one, '\0')) return std::nullopt;
   }
   // The program's name ends at the next quote; in it, backslashes are always themselves.
-  if (argv[0].find('"') != std::string::npos) return std::nullopt;
+  if (absl::StrContains(argv[0], '"')) return std::nullopt;
   std::string line = absl::StrCat("\"", argv[0], "\"");
   for (size_t i = 1; i < argv.size(); ++i) {
     line.push_back(' ');

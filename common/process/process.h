@@ -85,8 +85,8 @@ class ChildProcess {
   };
   // The next bytes of its stdout. Returns early, with nothing, once `stop` is requested. Reads
   // stderr on the way.
-  virtual absl::StatusOr<Output> ReadSome(absl::Duration timeout,
-                                          const std::stop_token& stop = {}) = 0;
+  virtual absl::StatusOr<Output> ReadSome(absl::Duration timeout, const std::stop_token& stop) = 0;
+  absl::StatusOr<Output> ReadSome(absl::Duration timeout) { return ReadSome(timeout, {}); }
 
   // What it wrote to stderr and ReadSome() or Wait() came across.
   const std::string& captured_stderr() const { return stderr_text_; }

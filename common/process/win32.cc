@@ -2,6 +2,7 @@
 
 #include "common/process/errors.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 #include <algorithm>
@@ -41,7 +42,7 @@ DWORD WaitMillis(absl::Duration left) {
 
 std::optional<std::wstring> Widen(absl::string_view text) {
   if (text.empty()) return std::wstring();
-  if (text.find('\0') != absl::string_view::npos) return std::nullopt;
+  if (absl::StrContains(text, '\0')) return std::nullopt;
   if (text.size() > static_cast<size_t>(std::numeric_limits<int>::max())) return std::nullopt;
   const int bytes = static_cast<int>(text.size());
   const int units =

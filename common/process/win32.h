@@ -1,9 +1,9 @@
 #ifndef VMKEEP_COMMON_PROCESS_WIN32_H_
 #define VMKEEP_COMMON_PROCESS_WIN32_H_
 
+#include <windows.h>
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include <windows.h>
 
 #include <optional>
 #include <stop_token>

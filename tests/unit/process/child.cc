@@ -11,6 +11,8 @@
 //   endless           zeros on stdout
 //   mute              closes stdout and sleeps
 //   family            starts a child that sleeps, prints its pid, sleeps
+//   plain-family      the same, without Spawn() of common/process; Windows
+//   count NAME        how many variables have this name in whatever case; Windows
 //   family-exit       the same, and exits 0 at once
 #include "common/process/process.h"
 
@@ -62,6 +64,36 @@ void BinaryStdio() {
   for (FILE* file : {stdin, stdout, stderr}) _setmode(_fileno(file), _O_BINARY);
 }
 
+// Without common/process, so in no job but the one that we are in.
+int PlainFamily(const std::string& self) {
+  std::string line = "\"" + self + "\" sleep";
+  STARTUPINFOA startup = {};
+  startup.cb = sizeof(startup);
+  PROCESS_INFORMATION made = {};
+  if (!CreateProcessA(nullptr, line.data(), nullptr, nullptr, FALSE, CREATE_NO_WINDOW, nullptr,
+                      nullptr, &startup, &made)) {
+    return 3;
+  }
+  std::printf("%lu %llu\n", made.dwProcessId,
+              static_cast<unsigned long long>(
+                  process::StartTime(static_cast<pid_t>(made.dwProcessId)).value_or(0)));
+  std::fflush(stdout);
+  Sleep60();
+  return 0;
+}
+
+// How many variables have this name, in whatever case.
+int CountVariables(const std::string& name) {
+  int count = 0;
+  char* const block = GetEnvironmentStringsA();
+  for (const char* at = block; *at != '\0'; at += std::string(at).size() + 1) {
+    if (_strnicmp(at, (name + "=").c_str(), name.size() + 1) == 0) ++count;
+  }
+  FreeEnvironmentStringsA(block);
+  std::printf("%d\n", count);
+  return 0;
+}
+
 std::string Variable(const std::string& name) {
   const std::wstring wide(name.begin(), name.end());
   std::wstring value(32767, L'\0');
@@ -69,6 +101,8 @@ std::string Variable(const std::string& name) {
   return ToUtf8(value.c_str());
 }
 #else
+int PlainFamily(const std::string&) { return 64; }
+int CountVariables(const std::string&) { return 64; }
 std::vector<std::string> Arguments(int argc, char** argv) { return {argv, argv + argc}; }
 void BinaryStdio() {}
 std::string Variable(const std::string& name) {
@@ -134,6 +168,10 @@ int Run(const std::vector<std::string>& args) {
     Sleep60();
   } else if (mode == "family" || mode == "family-exit") {
     return Family(args.at(0), mode == "family");
+  } else if (mode == "plain-family") {
+    return PlainFamily(args.at(0));
+  } else if (mode == "count") {
+    return CountVariables(rest.at(0));
   } else {
     return 64;
   }

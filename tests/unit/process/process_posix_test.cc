@@ -3,15 +3,16 @@
 #include "tests/support/status_matchers.h"
 #include "tests/unit/process/child.h"
 
+#include "absl/strings/match.h"
 #include "absl/time/clock.h"
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <fstream>
 #include <iterator>
 #include <optional>
@@ -82,7 +83,7 @@ TEST(PosixProcessTest, AProcessRunsAsLongAsAnyThreadOfIt) {
   const auto first_thread_is_zombie = [&] {
     std::ifstream file(path);
     std::string text((std::istreambuf_iterator<char>(file)), {});
-    return text.find(") Z ") != std::string::npos;
+    return absl::StrContains(text, ") Z ");
   };
   for (const absl::Time start = absl::Now();
        !first_thread_is_zombie() && absl::Now() - start < kSoon;) {

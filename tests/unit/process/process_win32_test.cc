@@ -3,10 +3,10 @@
 #include "tests/support/status_matchers.h"
 #include "tests/unit/process/child.h"
 
+#include <windows.h>
 #include "absl/strings/str_cat.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <windows.h>
 
 #include <cstdio>
 #include <string>
@@ -46,7 +46,7 @@ bool Ends(const ProcessId& id) {
 }
 
 TEST(WindowsProcessTest, AllThatItStartedDiesWithAKill) {
-  VMKEEP_ASSERT_OK_AND_ASSIGN(const auto child, Spawn({.argv = Child({"family"})}));
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const auto child, Spawn({.argv = Child({"plain-family"})}));
   const ProcessId grandchild = ReadId(child.get());
   ASSERT_TRUE(IsRunning(grandchild));
   child->Kill();
@@ -57,7 +57,7 @@ TEST(WindowsProcessTest, AllThatItStartedDiesWithAKill) {
 TEST(WindowsProcessTest, AllThatItStartedDiesWithTheObject) {
   ProcessId grandchild;
   {
-    VMKEEP_ASSERT_OK_AND_ASSIGN(const auto child, Spawn({.argv = Child({"family"})}));
+    VMKEEP_ASSERT_OK_AND_ASSIGN(const auto child, Spawn({.argv = Child({"plain-family"})}));
     grandchild = ReadId(child.get());
     ASSERT_TRUE(IsRunning(grandchild));
   }
@@ -113,6 +113,9 @@ TEST(WindowsProcessTest, NamesOfVariablesHaveNoCase) {
       const auto child,
       Spawn({.argv = Child({"environment", "PATH", "Path"}), .environment = {{"pAtH", "theirs"}}}));
   EXPECT_EQ(ReadAll(child.get()), "theirs\ntheirs\n");
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const auto counts, Spawn({.argv = Child({"count", "path"}),
+                                                        .environment = {{"pAtH", "theirs"}}}));
+  EXPECT_EQ(ReadAll(counts.get()), "1\n");
 }
 
 TEST(WindowsProcessTest, ANameIsLookedUpInThePathWithExeAdded) {
@@ -136,11 +139,12 @@ TEST(WindowsProcessTest, WhatIsNoProgramOrNoTextIsRefused) {
 // thread that read before is gone.
 TEST(WindowsProcessTest, StderrIsWholeAfterTheEnd) {
   for (int i = 0; i < 20; ++i) {
-    VMKEEP_ASSERT_OK_AND_ASSIGN(const auto child,
-                                Spawn({.argv = Child({"fail", "why"}), .capture_stderr = true}));
+    VMKEEP_ASSERT_OK_AND_ASSIGN(
+        const auto child,
+        Spawn({.argv = Child({"stderr", "60000", "the end"}), .capture_stderr = true}));
     std::thread([&] { (void)child->Wait(absl::ZeroDuration()); }).join();
     ASSERT_TRUE(child->Wait(kSoon).has_value());
-    EXPECT_EQ(child->captured_stderr(), "why");
+    EXPECT_EQ(child->captured_stderr(), std::string(60000, 'x') + "the end");
   }
 }
 

@@ -24,6 +24,7 @@ $NamePrefix = 'vmkeep-test'
 $DirectSeconds = 120  # for Hyper-V to refuse an export that cannot be
 $Utf8 = New-Object -TypeName System.Text.UTF8Encoding -ArgumentList $false
 $Endings = @('done', 'error', 'cancelled')
+$Skip = @($Skip | ForEach-Object { ([string]$_).Split(',') })  # powershell -File hands a list through as one text
 if (-not $Scripts) { $Scripts = [System.IO.Path]::GetFullPath((Join-Path -Path $PSScriptRoot -ChildPath '..\scripts')) }
 if (-not $Interpreter) {
     $Interpreter = Join-Path -Path ([Environment]::SystemDirectory) -ChildPath 'WindowsPowerShell\v1.0\powershell.exe'
@@ -58,6 +59,7 @@ function Invoke-Step([string]$Name, [scriptblock]$Body) {
         $seen.seconds = [Math]::Round($clock.Elapsed.TotalSeconds, 1)
     }
     $seen.name = $Name
+    $seen.seen = ([string]$seen.seen -replace '\s+', ' ').Trim()
     $null = $Script:Steps.Add($seen)
     [Console]::Out.WriteLine(('{0,-5} {1,-22} {2}' -f $seen.result, $Name, $seen.seen))
     Write-Report
