@@ -223,8 +223,8 @@ absl::Status Rename(const Fd& from_dir, const std::string& from, const Fd& to_di
                           win32::OpenNamed(from_dir, from, DELETE, FILE_OPEN, FILE_WRITE_THROUGH));
   VMKEEP_ASSIGN_OR_RETURN(const DWORD attributes, win32::Attributes(fd, from));
   const size_t name_bytes = target.size() * sizeof(wchar_t);
-  std::vector<std::max_align_t> buffer(
-      (sizeof(FILE_RENAME_INFO) + name_bytes) / sizeof(std::max_align_t) + 1);
+  // Zeros to the end: what reads the name looks for one behind it.
+  std::vector<uint64_t> buffer((sizeof(FILE_RENAME_INFO) + name_bytes) / sizeof(uint64_t) + 1);
   auto* info = reinterpret_cast<FILE_RENAME_INFO*>(buffer.data());
   info->ReplaceIfExists = (attributes & FILE_ATTRIBUTE_DIRECTORY) == 0 ? TRUE : FALSE;
   info->RootDirectory = nullptr;

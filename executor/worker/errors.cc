@@ -75,6 +75,16 @@ absl::Status AtRepository(const absl::Status& status, absl::string_view root) {
               "Check the storage server and the network to it, then try again.");
 }
 
+absl::Status WithTarget(const absl::Status& status, absl::string_view words,
+                        absl::string_view remedy) {
+  ErrorMetadata metadata = ErrorDetails(status);
+  metadata["target"] = std::string(words);
+  return MakeError(status.code(), ErrorReason(status),
+                   absl::StrCat(std::string(status.message()), " What is there: ", words, ".",
+                                remedy.empty() ? "" : " ", remedy),
+                   metadata);
+}
+
 absl::Status SourceUnusable(absl::string_view path, absl::string_view why) {
   return MakeError(absl::StatusCode::kFailedPrecondition, "SOURCE_UNUSABLE",
                    absl::StrCat("cannot copy ", path, ": ", why, "."),

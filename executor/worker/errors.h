@@ -28,6 +28,10 @@ absl::Status RepositoryMismatch(absl::string_view root, absl::string_view wanted
 // An error without errno, or one that has a worker's reason already, stays what it is.
 absl::Status AtRepository(const absl::Status& status, absl::string_view root);
 
+// The same error with what is behind the repository's path; details: target.
+absl::Status WithTarget(const absl::Status& status, absl::string_view words,
+                        absl::string_view remedy);
+
 absl::Status SourceUnusable(absl::string_view path, absl::string_view why);  // kFailedPrecondition
 absl::Status SourceReadError(absl::string_view path, int64_t offset, int err);  // kDataLoss
 absl::Status SourceChanged(absl::string_view path, absl::string_view what);     // kAborted

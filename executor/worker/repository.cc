@@ -7,6 +7,7 @@
 #include "common/status_macros.h"
 #include "common/uuid.h"
 #include "executor/worker/errors.h"
+#include "executor/worker/target.h"
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -109,7 +110,48 @@ absl::StatusOr<v1::ProbeResult> ProbeOpened(const RepositoryRoot& root) {
   result.set_id(root.id());
   result.set_total_bytes(space.total_bytes);
   result.set_free_bytes(space.free_bytes);
+  result.set_target(LookAtTarget(root.path()).words);
   return result;
+}
+
+absl::StatusOr<v1::ProbeResult> Look(const v1::Probe& job) {
+  VMKEEP_ASSIGN_OR_RETURN(const RepositoryRoot root, RepositoryRoot::Open(job.repository()));
+  return ProbeOpened(root);
+}
+
+absl::StatusOr<v1::ProbeResult> Init(const v1::InitRepository& job) {
+  const std::string& path = job.repository().root();
+  std::string id = job.repository().id();
+  if (id.empty()) id = NewUuid4();
+  if (!IsUuid(id))
+    return InvalidArgument("repository.id", "must be a UUID in lower case, or empty for a new one");
+  VMKEEP_ASSIGN_OR_RETURN(const fs::Fd dir, OpenRootFolder(path));
+  const absl::StatusOr<std::string> found = ReadMarker(dir, path);
+  if (!found.ok()) {
+    if (ErrorReason(found.status()) != "REPOSITORY_MARKER_ABSENT") return found.status();
+    const absl::StatusOr<bool> mount_point = fs::IsMountPoint(dir);
+    if (!mount_point.ok()) return error::AtRepository(mount_point.status(), path);
+    // "/" is a mount point too, and exactly the disk that must not be filled.
+    if (!job.allow_plain_directory() &&
+        (!*mount_point || path.find_first_not_of('/') == std::string::npos)) {
+      return error::RepositoryNotMounted(path, "it is an ordinary folder of the host's own disk");
+    }
+    VMKEEP_RETURN_IF_ERROR(error::AtRepository(WriteMarker(dir, id), path));
+  }
+  v1::Repository any;
+  any.set_root(path);
+  VMKEEP_ASSIGN_OR_RETURN(const RepositoryRoot root, RepositoryRoot::Open(any));
+  VMKEEP_RETURN_IF_ERROR(root.Scrub().status());
+  return ProbeOpened(root);
+}
+
+// An error tells what is behind the path too: of a mount that is not there, the host's own disk.
+absl::StatusOr<v1::ProbeResult> WithTarget(absl::StatusOr<v1::ProbeResult> result,
+                                           const std::string& path) {
+  if (result.ok() || !absl::StartsWith(ErrorReason(result.status()), "REPOSITORY_")) return result;
+  const Target target = LookAtTarget(path);
+  return target.words.empty() ? result.status()
+                              : error::WithTarget(result.status(), target.words, target.remedy);
 }
 
 }  // namespace
@@ -159,34 +201,11 @@ absl::StatusOr<fs::Space> RepositoryRoot::Space() const {
 }
 
 absl::StatusOr<v1::ProbeResult> Probe(const v1::Probe& job) {
-  VMKEEP_ASSIGN_OR_RETURN(const RepositoryRoot root, RepositoryRoot::Open(job.repository()));
-  return ProbeOpened(root);
+  return WithTarget(Look(job), job.repository().root());
 }
 
 absl::StatusOr<v1::ProbeResult> InitRepository(const v1::InitRepository& job) {
-  const std::string& path = job.repository().root();
-  std::string id = job.repository().id();
-  if (id.empty()) id = NewUuid4();
-  if (!IsUuid(id))
-    return InvalidArgument("repository.id", "must be a UUID in lower case, or empty for a new one");
-  VMKEEP_ASSIGN_OR_RETURN(const fs::Fd dir, OpenRootFolder(path));
-  const absl::StatusOr<std::string> found = ReadMarker(dir, path);
-  if (!found.ok()) {
-    if (ErrorReason(found.status()) != "REPOSITORY_MARKER_ABSENT") return found.status();
-    const absl::StatusOr<bool> mount_point = fs::IsMountPoint(dir);
-    if (!mount_point.ok()) return error::AtRepository(mount_point.status(), path);
-    // "/" is a mount point too, and exactly the disk that must not be filled.
-    if (!job.allow_plain_directory() &&
-        (!*mount_point || path.find_first_not_of('/') == std::string::npos)) {
-      return error::RepositoryNotMounted(path, "it is an ordinary folder of the host's own disk");
-    }
-    VMKEEP_RETURN_IF_ERROR(error::AtRepository(WriteMarker(dir, id), path));
-  }
-  v1::Repository any;
-  any.set_root(path);
-  VMKEEP_ASSIGN_OR_RETURN(const RepositoryRoot root, RepositoryRoot::Open(any));
-  VMKEEP_RETURN_IF_ERROR(root.Scrub().status());
-  return ProbeOpened(root);
+  return WithTarget(Init(job), job.repository().root());
 }
 
 bool IsIncomingName(absl::string_view name) {

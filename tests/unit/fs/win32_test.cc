@@ -52,11 +52,14 @@ TEST_F(Win32Test, ANameThatIsNoUtf16IsNeverTakenForAnother) {
   EXPECT_THAT(win32::ToWide("\xf0\x9f\x98\x80"), IsOkAndHolds(std::wstring(L"\xd83d\xde00")));
 }
 
-// Links need a right that not everybody has, and a system that makes them.
+// Links need a right that not everybody has, and a system that makes them: Wine says that it did.
 bool MakeLink(const std::filesystem::path& link, const std::filesystem::path& to, DWORD flags) {
   constexpr DWORD kUnprivileged = 0x2;
-  return CreateSymbolicLinkW(link.c_str(), to.c_str(), flags | kUnprivileged) != 0 ||
-         CreateSymbolicLinkW(link.c_str(), to.c_str(), flags) != 0;
+  if (CreateSymbolicLinkW(link.c_str(), to.c_str(), flags | kUnprivileged) == 0 &&
+      CreateSymbolicLinkW(link.c_str(), to.c_str(), flags) == 0)
+    return false;
+  const DWORD attributes = GetFileAttributesW(link.c_str());
+  return attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_REPARSE_POINT) != 0;
 }
 
 TEST_F(Win32Test, NoReparsePointIsFollowed) {
@@ -65,8 +68,7 @@ TEST_F(Win32Test, NoReparsePointIsFollowed) {
   create_directories(folder_.at("tree"));
   if (!MakeLink(folder_.at("tree/link"), outside.at(""), SYMBOLIC_LINK_FLAG_DIRECTORY) ||
       !MakeLink(folder_.at("file"), outside.at("precious"), 0))
-    GTEST_SKIP() << "no symbolic link can be made here (Windows error " << GetLastError()
-                 << "): only a real host shows that they are refused";
+    GTEST_SKIP() << "no symbolic link can be made here: only a real host shows that it is refused";
   EXPECT_THAT(OpenDir(dir_, "tree/link"), HasReason("PATH_LEAVES_FOLDER"));
   EXPECT_THAT(OpenFile(dir_, "tree/link/precious"), HasReason("PATH_LEAVES_FOLDER"));
   EXPECT_THAT(ReadFile(dir_, "file", 10), HasReason("PATH_LEAVES_FOLDER"));
