@@ -42,7 +42,7 @@ class BothSystemsTest : public testing::Test {
   const Fd dir_;
 };
 
-// Seen red: without the check of plain names in FolderOf().
+// Seen red, on Windows: without the check of plain names in OpenNamed().
 TEST_F(BothSystemsTest, NoPathLeavesTheFolder) {
   create_directories(folder_.at("inside"));
   for (const char* path : {"..", "../x", "/etc", "inside/../..", "inside/../../x"}) {
