@@ -25,8 +25,8 @@ class BinaryTest(WindowsTest):
         {"name": TWIN, "disks": [[("twin-a.vhdx", 1)]], "state": "Off"},
         {"name": TWIN, "disks": [[("twin-b.vhdx", 1)]], "state": "Off"},
         {"name": "held", "disks": [[("held.vhdx", 2)]], "export": {"hold_at": 48}},
-        {"name": "big", "disks": [[("big.vhdx", 96)]], "export": {"hold_at": 100}},
-        {"name": "[x] " * 20, "disks": [[("long.vhdx", 1)]], "state": "Off"},
+        {"name": "big", "disks": [[("big.vhdx", 192)]], "export": {"hold_at": 100}},
+        {"name": ("[x] " * 20).strip(), "disks": [[("long.vhdx", 1)]], "state": "Off"},
     )
 
     @classmethod
@@ -49,6 +49,7 @@ class BinaryTest(WindowsTest):
             self.assertIn(".vmkeep-repository", before["message"])
             self.assertEqual((now["path"], now["health"]), (drive, "HEALTHY"))
             self.assertTrue(now["id"])
+            self.assertTrue(now["target"], "what is behind the drive, in words")
             space = os.statvfs(self.site.repositories[slot])
             self.assertEqual(int(now["total_bytes"]), space.f_blocks * space.f_frsize)
             self.assertTrue((self.site.repositories[slot] / "vmkeep").is_dir())
@@ -174,6 +175,7 @@ class BinaryTest(WindowsTest):
         before = set(self.site.prefix.processes("vmkeep-worker.exe"))
         self.no_hold()
         worker = wait_until(lambda: set(self.site.prefix.processes("vmkeep-worker.exe")) - before, "a worker", 30, 0.002).pop()
+        wait_until(lambda: self.bytes_read(worker) > 16 * MIB, "it reads the image", 30, 0.002)
         os.kill(worker, signal.SIGSTOP)
         wait_until(lambda: self.site.get(backup).get("progress", {}).get("phase") == "SEALING", "the backup is being sealed")
         os.kill(worker, signal.SIGKILL)
@@ -182,6 +184,10 @@ class BinaryTest(WindowsTest):
         self.assert_nothing_left()
         self.site.ctl("backup", "retry", backup)
         self.published(backup)
+
+    @staticmethod
+    def bytes_read(pid):
+        return int(re.search(r"rchar: (\d+)", pathlib.Path(f"/proc/{pid}/io").read_text())[1])
 
     # what is refused at start ------------------------------------------------------------------------------------------
 
