@@ -10,9 +10,6 @@
 #include "executor/options.h"
 #include "executor/windows_service/service.h"
 
-#include <windows.h>
-#include <shellapi.h>
-
 #include <condition_variable>
 #include <cstdio>
 #include <functional>
@@ -29,16 +26,6 @@ namespace {
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "vmkeep-executor: %s\n", std::string(status.message()).c_str());
   return 1;
-}
-
-// main()'s argv is in the ANSI code page.
-std::vector<std::string> Utf8Arguments() {
-  int count = 0;
-  wchar_t** const wide = CommandLineToArgvW(GetCommandLineW(), &count);
-  std::vector<std::string> arguments;
-  for (int i = 0; i < count; ++i) arguments.push_back(win32::Utf8(wide[i]));
-  LocalFree(wide);
-  return arguments;
 }
 
 absl::StatusOr<Options> Parse(std::vector<std::string> arguments) {
@@ -103,6 +90,6 @@ absl::Status Run(const std::vector<std::string>& arguments) {
 }  // namespace vmkeep::executor
 
 int main() {
-  const absl::Status status = vmkeep::executor::Run(vmkeep::executor::Utf8Arguments());
+  const absl::Status status = vmkeep::executor::Run(vmkeep::CommandLineArguments());
   return status.ok() ? 0 : vmkeep::executor::Fail(status);
 }

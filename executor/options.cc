@@ -104,8 +104,9 @@ absl::StatusOr<log::Level> ParseLevel(const std::string& text) {
 }
 
 std::string BesideUs(const std::string& name) {
-  const std::string folder = host::ProgramFolder();
-  return folder.empty() ? name : fs::Join(folder, name);
+  const std::string program = host::ProgramPath();
+  const size_t end = program.find_last_of("/\\");
+  return end == std::string::npos ? name : fs::Join(program.substr(0, end), name);
 }
 
 // One spelling, however the flag spells it this time: leftover servers are found by it.

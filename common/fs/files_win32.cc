@@ -3,6 +3,7 @@
 #include "common/fs/names.h"
 #include "common/fs/win32.h"
 #include "common/status_macros.h"
+#include "common/win32/text.h"
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
@@ -263,8 +264,8 @@ absl::StatusOr<bool> IsMountPoint(const Fd& dir) {
   std::array<wchar_t, MAX_PATH> windows{};
   if (GetSystemWindowsDirectoryW(windows.data(), static_cast<UINT>(windows.size())) == 0)
     return win32::LastError("cannot tell the drive of", "Windows");
-  const std::string system_drive = win32::ToNarrow(std::wstring_view(windows.data(), 1));
-  return IsRootOfMount(win32::ToNarrow(path), system_drive[0]);
+  const std::string system_drive = Narrow(std::wstring_view(windows.data(), 1));
+  return IsRootOfMount(Narrow(path), system_drive[0]);
 }
 
 absl::StatusOr<Space> GetSpace(const Fd& dir) {

@@ -2,6 +2,7 @@
 #include "common/fs/files.h"
 #include "common/fs/win32.h"
 #include "common/status_macros.h"
+#include "common/win32/text.h"
 
 #include <winternl.h>
 
@@ -37,7 +38,7 @@ absl::Status Empty(const Fd& folder, const std::string& name, int depth) {
 }
 
 absl::Status RemoveEntry(const Fd& parent, const std::wstring& name, int depth) {
-  const std::string narrow = win32::ToNarrow(name);
+  const std::string narrow = Narrow(name);
   const absl::StatusOr<Fd> entry = win32::OpenEntry(parent, name, DELETE, FILE_OPEN, 0);
   absl::Status status = entry.status();
   if (error::Errno(status) == ENOENT) return absl::OkStatus();
@@ -59,7 +60,7 @@ absl::StatusOr<std::vector<std::string>> List(const Fd& dir) {
   VMKEEP_ASSIGN_OR_RETURN(const std::vector<win32::Entry> entries, win32::ReadFolder(dir));
   std::vector<std::string> names;
   names.reserve(entries.size());
-  for (const win32::Entry& entry : entries) names.push_back(win32::ToNarrow(entry.name));
+  for (const win32::Entry& entry : entries) names.push_back(Narrow(entry.name));
   return names;
 }
 

@@ -3,6 +3,7 @@
 #include "common/fs/errors.h"
 #include "common/fs/names.h"
 #include "common/status_macros.h"
+#include "common/win32/text.h"
 
 #include <winternl.h>
 
@@ -31,25 +32,6 @@ constexpr auto kDispositionInfoEx = static_cast<FILE_INFO_BY_HANDLE_CLASS>(21);
 constexpr ULONG kDispositionDelete = 0x1;
 constexpr ULONG kDispositionPosix = 0x2;
 constexpr ULONG kDispositionIgnoreReadOnly = 0x10;
-
-bool IsHigh(wchar_t c) { return c >= 0xD800 && c < 0xDC00; }
-bool IsLow(wchar_t c) { return c >= 0xDC00 && c < 0xE000; }
-
-void Append(uint32_t c, std::string* out) {
-  const auto byte = [out](uint32_t value) { out->push_back(static_cast<char>(value)); };
-  if (c < 0x80) return byte(c);
-  if (c < 0x800) {
-    byte(0xC0 | (c >> 6));
-  } else if (c < 0x10000) {
-    byte(0xE0 | (c >> 12));
-    byte(0x80 | ((c >> 6) & 0x3F));
-  } else {
-    byte(0xF0 | (c >> 18));
-    byte(0x80 | ((c >> 12) & 0x3F));
-    byte(0x80 | ((c >> 6) & 0x3F));
-  }
-  byte(0x80 | (c & 0x3F));
-}
 
 // Nothing when it was removed; else the error.
 std::optional<DWORD> Dispose(HANDLE handle) {
@@ -82,27 +64,9 @@ bool IsDots(std::wstring_view name) { return name == L"." || name == L".."; }
 }  // namespace
 
 absl::StatusOr<std::wstring> ToWide(absl::string_view utf8) {
-  if (utf8.empty()) return std::wstring();
-  const int bytes = static_cast<int>(utf8.size());
-  const int size =
-      MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, utf8.data(), bytes, nullptr, 0);
-  if (size <= 0) return LastError("there can be no file that is called", utf8);
-  std::wstring wide(static_cast<size_t>(size), L'\0');
-  MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, utf8.data(), bytes, wide.data(), size);
-  return wide;
-}
-
-std::string ToNarrow(std::wstring_view wide) {
-  std::string narrow;
-  for (size_t i = 0; i < wide.size(); ++i) {
-    uint32_t c = wide[i];
-    if (IsHigh(wide[i]) && i + 1 < wide.size() && IsLow(wide[i + 1])) {
-      c = 0x10000 + ((c - 0xD800) << 10) + (static_cast<uint32_t>(wide[i + 1]) - 0xDC00);
-      ++i;
-    }
-    Append(c, &narrow);
-  }
-  return narrow;
+  std::optional<std::wstring> wide = Widen(utf8);
+  if (wide) return *std::move(wide);
+  return FromCode(ERROR_NO_UNICODE_TRANSLATION, "there can be no file that is called", utf8);
 }
 
 int ErrnoOf(DWORD code) {
@@ -187,7 +151,7 @@ absl::StatusOr<Fd> OpenEntry(const Fd& dir, const std::wstring& name, ACCESS_MAS
   // As an error of Win32 it would be that of a right which is missing.
   const DWORD code =
       status == kDeletePending ? DWORD{ERROR_DELETE_PENDING} : RtlNtStatusToDosError(status);
-  return FromCode(code, "cannot open", ToNarrow(name));
+  return FromCode(code, "cannot open", Narrow(name));
 }
 
 absl::StatusOr<Fd> OpenNamed(const Fd& dir, absl::string_view name, ACCESS_MASK access,

@@ -3,10 +3,10 @@
 
 #include "common/fs/fd.h"
 
+#include <windows.h>
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include <windows.h>
 
 #include <string>
 #include <string_view>
@@ -17,10 +17,6 @@ namespace vmkeep::fs::win32 {
 
 // NOT_FOUND for what is no UTF-8, which no file can be called.
 absl::StatusOr<std::wstring> ToWide(absl::string_view utf8);
-// A half of a surrogate pair, which NTFS allows in a name, becomes bytes that are no UTF-8: the
-// caller refuses the name, and no file is taken for another.
-std::string ToNarrow(std::wstring_view wide);
-
 // The errno that stands for an error of Windows (GetLastError()); EIO for one that means nothing in
 // particular to us.
 int ErrnoOf(DWORD code);

@@ -8,8 +8,8 @@ namespace vmkeep::host {
 // The host's own name, without a domain where the system keeps it so; "localhost" when it has none.
 std::string Hostname();
 
-// The folder of the running program, absolute; empty when the system does not tell.
-std::string ProgramFolder();
+// The running program, absolute; empty when the system does not tell.
+std::string ProgramPath();
 
 }  // namespace vmkeep::host
 

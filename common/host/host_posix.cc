@@ -14,10 +14,10 @@ std::string Hostname() {
   return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "localhost";
 }
 
-std::string ProgramFolder() {
+std::string ProgramPath() {
   std::error_code failed;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", failed);
-  return failed ? "" : self.parent_path().string();
+  return failed ? "" : self.string();
 }
 
 }  // namespace vmkeep::host

@@ -17,22 +17,16 @@ std::string Hostname() {
     return "localhost";
   }
   name.resize(length);
-  return win32::Utf8(name);
+  return Narrow(name);
 }
 
-std::string ProgramFolder() {
+std::string ProgramPath() {
   std::wstring path(MAX_PATH, L'\0');
   while (true) {
     const DWORD length = GetModuleFileNameW(nullptr, path.data(), static_cast<DWORD>(path.size()));
-    if (length == 0) return "";
-    if (length < path.size()) {
-      path.resize(length);
-      break;
-    }
+    if (length < path.size()) return Narrow(std::wstring_view(path).substr(0, length));
     path.resize(path.size() * 2);  // it was cut
   }
-  const size_t end = path.rfind(L'\\');
-  return end == std::wstring::npos ? "" : win32::Utf8(path.substr(0, end));
 }
 
 }  // namespace vmkeep::host

@@ -44,7 +44,7 @@ class Security {
 using fs::win32::LastError;
 
 absl::StatusOr<fs::Fd> Open(const std::string& path, DWORD access, DWORD share, DWORD how) {
-  VMKEEP_ASSIGN_OR_RETURN(const std::wstring wide, win32::Wide(path));
+  VMKEEP_ASSIGN_OR_RETURN(const std::wstring wide, fs::win32::ToWide(path));
   Security security;
   if (security.attributes() == nullptr) return LastError("cannot describe who may open", path);
   fs::Fd file(CreateFileW(wide.c_str(), access, share, security.attributes(), how,
@@ -56,7 +56,7 @@ absl::StatusOr<fs::Fd> Open(const std::string& path, DWORD access, DWORD share, 
 }  // namespace
 
 absl::Status MakeStateFolder(const std::string& path) {
-  VMKEEP_ASSIGN_OR_RETURN(const std::wstring wide, win32::Wide(path));
+  VMKEEP_ASSIGN_OR_RETURN(const std::wstring wide, fs::win32::ToWide(path));
   Security security;
   if (security.attributes() == nullptr) return LastError("cannot describe who may open", path);
   // Each part in turn, the drive's root aside; one that is there is no error.
@@ -65,7 +65,7 @@ absl::Status MakeStateFolder(const std::string& path) {
     const std::wstring part = wide.substr(0, end);
     if (CreateDirectoryW(part.c_str(), security.attributes()) == 0 &&
         GetLastError() != ERROR_ALREADY_EXISTS) {
-      return LastError("cannot make the folder", win32::Utf8(part));
+      return LastError("cannot make the folder", Narrow(part));
     }
     if (end == std::wstring::npos) return absl::OkStatus();
   }
@@ -98,7 +98,7 @@ absl::Status AllocateFile(const std::string& path, int64_t bytes) {
     }
   }
   if (!status.ok()) {
-    const absl::StatusOr<std::wstring> wide = win32::Wide(path);
+    const absl::StatusOr<std::wstring> wide = fs::win32::ToWide(path);
     if (wide.ok()) DeleteFileW(wide->c_str());
   }
   return status;

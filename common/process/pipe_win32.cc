@@ -2,6 +2,7 @@
 
 #include "common/process/errors.h"
 #include "common/uuid.h"
+#include "common/win32/text.h"
 
 #include "absl/strings/str_cat.h"
 

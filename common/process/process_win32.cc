@@ -7,6 +7,7 @@
 #include "common/process/process.h"
 #include "common/process/win32.h"
 #include "common/status_macros.h"
+#include "common/win32/text.h"
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <limits>
 
 namespace vmkeep::process {
 
@@ -38,19 +37,6 @@ DWORD WaitMillis(absl::Duration left) {
   if (left >= absl::Hours(24)) return 24 * 3600 * 1000;
   const int64_t millis = absl::ToInt64Milliseconds(absl::Ceil(left, absl::Milliseconds(1)));
   return static_cast<DWORD>(std::max<int64_t>(0, millis));
-}
-
-std::optional<std::wstring> Widen(absl::string_view text) {
-  if (text.empty()) return std::wstring();
-  if (absl::StrContains(text, '\0')) return std::nullopt;
-  if (text.size() > static_cast<size_t>(std::numeric_limits<int>::max())) return std::nullopt;
-  const int bytes = static_cast<int>(text.size());
-  const int units =
-      MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, text.data(), bytes, nullptr, 0);
-  if (units <= 0) return std::nullopt;
-  std::wstring wide(static_cast<size_t>(units), L'\0');
-  MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, text.data(), bytes, wide.data(), units);
-  return wide;
 }
 
 }  // namespace vmkeep::process

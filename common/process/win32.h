@@ -38,9 +38,6 @@ class Handle {
 // For WaitFor...Object(): at least `left`, a day at the most; the callers wait in a loop.
 DWORD WaitMillis(absl::Duration left);
 
-// UTF-16 of UTF-8; nothing when it is no UTF-8, or holds a NUL.
-std::optional<std::wstring> Widen(absl::string_view text);
-
 // Makes a stop visible to WaitForMultipleObjects().
 class StopEvent {
  public:

@@ -1,21 +1,27 @@
 #ifndef VMKEEP_COMMON_WIN32_TEXT_H_
 #define VMKEEP_COMMON_WIN32_TEXT_H_
 
-#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 // Between our text, UTF-8, and that of Windows, UTF-16.
-namespace vmkeep::win32 {
+namespace vmkeep {
 
-// INVALID_ARGUMENT for what is not UTF-8, and for a NUL, at which Windows would stop reading.
-absl::StatusOr<std::wstring> Wide(absl::string_view utf8);
+// Nothing for what is no UTF-8, or holds a NUL, at which Windows would stop reading.
+std::optional<std::wstring> Widen(absl::string_view utf8);
 
-// An unpaired surrogate, which a file name may hold, becomes U+FFFD.
-std::string Utf8(std::wstring_view wide);
+// A half of a surrogate pair, which NTFS allows in a name, becomes bytes that are no UTF-8: whoever
+// checks a name refuses it, and no file is taken for another.
+std::string Narrow(std::wstring_view wide);
 
-}  // namespace vmkeep::win32
+// The command line as the process got it, the program first. main()'s arguments are in the
+// machine's code page.
+std::vector<std::string> CommandLineArguments();
+
+}  // namespace vmkeep
 
 #endif  // VMKEEP_COMMON_WIN32_TEXT_H_

@@ -1,13 +1,15 @@
 // Installing and removing the service: the service control manager from outside.
 #include "common/clock.h"
+#include "common/host/host.h"
 #include "common/log.h"
 #include "common/process/win32.h"
 #include "common/status_macros.h"
+#include "common/win32/text.h"
 #include "executor/windows_service/errors.h"
 #include "executor/windows_service/service.h"
 
-#include "absl/time/time.h"
 #include <windows.h>
+#include "absl/time/time.h"
 
 #include <array>
 #include <memory>
@@ -54,18 +56,6 @@ absl::StatusOr<ServiceHandle> OpenManager(DWORD rights) {
   ServiceHandle manager(OpenSCManagerW(nullptr, nullptr, rights));
   if (!manager) return FromCode("OpenSCManager", GetLastError());
   return manager;
-}
-
-absl::StatusOr<std::string> OwnProgram() {
-  std::wstring path(32767, L'\0');
-  path.resize(GetModuleFileNameW(nullptr, path.data(), 32767));
-  const int wide = static_cast<int>(path.size());
-  const int size = WideCharToMultiByte(CP_UTF8, WC_ERR_INVALID_CHARS, path.data(), wide, nullptr, 0,
-                                       nullptr, nullptr);
-  if (size <= 0) return error::ServiceCallFailed("GetModuleFileName", GetLastError());
-  std::string text(static_cast<size_t>(size), '\0');
-  WideCharToMultiByte(CP_UTF8, 0, path.data(), wide, text.data(), size, nullptr, nullptr);
-  return text;
 }
 
 absl::Status Configure(SC_HANDLE service, DWORD what, void* value) {
@@ -131,9 +121,8 @@ absl::Status StopAndWait(SC_HANDLE service) {
 }  // namespace
 
 absl::Status InstallService(const std::vector<std::string>& flags) {
-  VMKEEP_ASSIGN_OR_RETURN(const std::string program, OwnProgram());
-  VMKEEP_ASSIGN_OR_RETURN(const std::string line, ServiceCommandLine(program, flags));
-  const std::optional<std::wstring> wide = process::Widen(line);
+  VMKEEP_ASSIGN_OR_RETURN(const std::string line, ServiceCommandLine(host::ProgramPath(), flags));
+  const std::optional<std::wstring> wide = Widen(line);
   if (!wide) return error::ServiceCallFailed("MultiByteToWideChar", ERROR_NO_UNICODE_TRANSLATION);
   VMKEEP_ASSIGN_OR_RETURN(const ServiceHandle manager,
                           OpenManager(SC_MANAGER_CONNECT | SC_MANAGER_CREATE_SERVICE));

@@ -1,4 +1,5 @@
 #include "common/fs/win32.h"
+#include "common/win32/text.h"
 #include "executor/worker/target.h"
 
 #include <windows.h>
@@ -34,15 +35,14 @@ std::string ShareOf(const std::wstring& drive) {
   std::array<wchar_t, kMaxText> text{};
   auto size = static_cast<DWORD>(text.size());
   const DWORD code = WNetGetConnectionW(drive.c_str(), text.data(), &size);
-  if (code == NO_ERROR || code == ERROR_CONNECTION_UNAVAIL) return fs::win32::ToNarrow(text.data());
+  if (code == NO_ERROR || code == ERROR_CONNECTION_UNAVAIL) return Narrow(text.data());
   std::array<std::byte, kMaxText> info{};
   auto info_size = static_cast<DWORD>(info.size());
   const std::wstring root = drive + L"\\";
   if (WNetGetUniversalNameW(root.c_str(), UNIVERSAL_NAME_INFO_LEVEL, info.data(), &info_size) !=
       NO_ERROR)
     return "";
-  return fs::win32::ToNarrow(
-      reinterpret_cast<const UNIVERSAL_NAME_INFOW*>(info.data())->lpUniversalName);
+  return Narrow(reinterpret_cast<const UNIVERSAL_NAME_INFOW*>(info.data())->lpUniversalName);
 }
 
 std::string FileSystemOf(const std::wstring& root) {
@@ -50,7 +50,7 @@ std::string FileSystemOf(const std::wstring& root) {
   if (GetVolumeInformationW(root.c_str(), nullptr, 0, nullptr, nullptr, nullptr, name.data(),
                             static_cast<DWORD>(name.size())) == 0)
     return "";
-  return fs::win32::ToNarrow(name.data());
+  return Narrow(name.data());
 }
 
 }  // namespace
@@ -74,7 +74,7 @@ Target LookAtTarget(const std::string& path) {
   facts.drive = KindOf(root);
   std::array<wchar_t, kMaxText> device{};
   if (QueryDosDeviceW(drive.c_str(), device.data(), static_cast<DWORD>(device.size())) != 0)
-    facts.dos_device = fs::win32::ToNarrow(device.data());
+    facts.dos_device = Narrow(device.data());
   if (facts.drive == DriveKind::kNetwork || facts.drive == DriveKind::kMissing)
     facts.unc = ShareOf(drive);
   if (facts.drive != DriveKind::kMissing) facts.file_system = FileSystemOf(root);

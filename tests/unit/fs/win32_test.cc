@@ -6,6 +6,7 @@
 #include "common/fs/errors.h"
 #include "common/fs/files.h"
 #include "common/fs/output_file.h"
+#include "common/win32/text.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/fs/folder.h"
 
@@ -46,8 +47,8 @@ TEST_F(Win32Test, NamesThatWin32ChangesAreNotTouched) {
 }
 
 TEST_F(Win32Test, ANameThatIsNoUtf16IsNeverTakenForAnother) {
-  EXPECT_EQ(win32::ToNarrow(L"\xd83d\xde00 e\x301"), "\xf0\x9f\x98\x80 e\xcc\x81");
-  EXPECT_EQ(win32::ToNarrow(L"half \xd83d"), "half \xed\xa0\xbd");
+  EXPECT_EQ(Narrow(L"\xd83d\xde00 e\x301"), "\xf0\x9f\x98\x80 e\xcc\x81");
+  EXPECT_EQ(Narrow(L"half \xd83d"), "half \xed\xa0\xbd");
   EXPECT_THAT(win32::ToWide("half \xed\xa0\xbd"), StatusIs(absl::StatusCode::kNotFound));
   EXPECT_THAT(win32::ToWide("\xf0\x9f\x98\x80"), IsOkAndHolds(std::wstring(L"\xd83d\xde00")));
 }

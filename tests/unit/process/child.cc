@@ -25,10 +25,9 @@
 #include <vector>
 
 #ifdef _WIN32
-// clang-format off
+#include "common/win32/text.h"
+
 #include <windows.h>
-#include <shellapi.h>
-// clang-format on
 #include <fcntl.h>
 #include <io.h>
 #else
@@ -43,22 +42,7 @@ namespace process = vmkeep::process;
 void Sleep60() { std::this_thread::sleep_for(std::chrono::seconds(60)); }
 
 #ifdef _WIN32
-std::string ToUtf8(const wchar_t* wide) {
-  const int size = WideCharToMultiByte(CP_UTF8, 0, wide, -1, nullptr, 0, nullptr, nullptr);
-  std::string text(static_cast<size_t>(size), '\0');
-  WideCharToMultiByte(CP_UTF8, 0, wide, -1, text.data(), size, nullptr, nullptr);
-  text.pop_back();
-  return text;
-}
-
-// Not main()'s: those are in the machine's code page.
-std::vector<std::string> Arguments(int, char**) {
-  int count = 0;
-  wchar_t** const wide = CommandLineToArgvW(GetCommandLineW(), &count);
-  std::vector<std::string> result;
-  for (int i = 0; i < count; ++i) result.push_back(ToUtf8(wide[i]));
-  return result;
-}
+std::vector<std::string> Arguments(int, char**) { return vmkeep::CommandLineArguments(); }
 
 void BinaryStdio() {
   for (FILE* file : {stdin, stdout, stderr}) _setmode(_fileno(file), _O_BINARY);
@@ -98,7 +82,7 @@ std::string Variable(const std::string& name) {
   const std::wstring wide(name.begin(), name.end());
   std::wstring value(32767, L'\0');
   value.resize(GetEnvironmentVariableW(wide.c_str(), value.data(), 32767));
-  return ToUtf8(value.c_str());
+  return vmkeep::Narrow(value);
 }
 #else
 int PlainFamily(const std::string&) { return 64; }

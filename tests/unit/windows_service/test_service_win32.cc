@@ -3,12 +3,12 @@
 //   vmkeep-test-service console     raises ^Break for itself and ends with the stop
 // Its log has a line a fact. A failure goes to stderr as "REASON: message", exit 1.
 #include "common/error.h"
+#include "common/win32/text.h"
 #include "executor/windows_service/service.h"
 #include "executor/windows_service/service_command.h"
 
 // clang-format off
 #include <windows.h>
-#include <shellapi.h>
 // clang-format on
 
 #include <condition_variable>
@@ -22,22 +22,6 @@
 namespace {
 
 namespace executor = vmkeep::executor;
-
-std::string ToUtf8(const wchar_t* wide) {
-  const int size = WideCharToMultiByte(CP_UTF8, 0, wide, -1, nullptr, 0, nullptr, nullptr);
-  std::string text(static_cast<size_t>(size), '\0');
-  WideCharToMultiByte(CP_UTF8, 0, wide, -1, text.data(), size, nullptr, nullptr);
-  text.pop_back();
-  return text;
-}
-
-std::vector<std::string> Arguments() {
-  int count = 0;
-  wchar_t** const wide = CommandLineToArgvW(GetCommandLineW(), &count);
-  std::vector<std::string> result;
-  for (int i = 0; i < count; ++i) result.push_back(ToUtf8(wide[i]));
-  return result;
-}
 
 void WaitForStop(const std::stop_token& stop) {
   std::mutex mu;
@@ -107,7 +91,7 @@ int Console() {
 }  // namespace
 
 int main() {
-  const std::vector<std::string> args = Arguments();
+  const std::vector<std::string> args = vmkeep::CommandLineArguments();
   if (args.size() > 1 && args[1] == "console") return Console();
   const auto command = executor::ParseServiceCommand(args);
   const absl::Status status = !command.ok() ? command.status()
