@@ -3,8 +3,8 @@
 #include "executor/windows_service/errors.h"
 #include "executor/windows_service/service.h"
 
-#include "absl/time/time.h"
 #include <windows.h>
+#include "absl/time/time.h"
 
 #include <optional>
 #include <thread>

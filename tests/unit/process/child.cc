@@ -14,14 +14,13 @@
 //   plain-family      the same, without Spawn() of common/process; Windows
 //   count NAME        how many variables have this name in whatever case; Windows
 //   family-exit       the same, and exits 0 at once
+#include "common/clock.h"
 #include "common/process/process.h"
 
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #ifdef _WIN32
@@ -39,7 +38,7 @@ namespace {
 
 namespace process = vmkeep::process;
 
-void Sleep60() { std::this_thread::sleep_for(std::chrono::seconds(60)); }
+void Sleep60() { vmkeep::RealClock().WaitFor(absl::Seconds(60), {}); }
 
 #ifdef _WIN32
 std::vector<std::string> Arguments(int, char**) { return vmkeep::CommandLineArguments(); }

@@ -1,13 +1,14 @@
 // The service through Windows' own service control manager: this machine's, so the test refuses to
 // run where a service of this name is installed already.
+#include "common/clock.h"
 #include "common/process/process.h"
 #include "tests/support/status_matchers.h"
 
+#include <windows.h>
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <windows.h>
 
 #include <fstream>
 #include <iterator>
@@ -77,7 +78,7 @@ class ServiceTest : public ::testing::Test {
     while (QueryServiceStatus(service_, &status) && status.dwCurrentState != state &&
            absl::Now() < until) {
       if (status.dwCurrentState == SERVICE_START_PENDING) checkpoints_.insert(status.dwCheckPoint);
-      absl::SleepFor(absl::Milliseconds(20));
+      RealClock().WaitFor(absl::Milliseconds(20), {});
     }
     EXPECT_EQ(status.dwCurrentState, state);
     return status;

@@ -2,6 +2,7 @@
 //   vmkeep-test-service service install|uninstall|run [--log=FILE] [--fail] [--slow]
 //   vmkeep-test-service console     raises ^Break for itself and ends with the stop
 // Its log has a line a fact. A failure goes to stderr as "REASON: message", exit 1.
+#include "common/clock.h"
 #include "common/error.h"
 #include "common/win32/text.h"
 #include "executor/windows_service/service.h"
@@ -54,7 +55,7 @@ absl::Status Serve(const std::vector<std::string>& given, const std::stop_token&
   log << "starting" << std::endl;
   if (flags.fail) return absl::UnavailableError("it was asked to fail");
   // Longer than a checkpoint: a start that takes its time.
-  if (flags.slow) std::this_thread::sleep_for(std::chrono::seconds(7));
+  if (flags.slow) vmkeep::RealClock().WaitFor(absl::Seconds(7), {});
   ready();
   log << "serving" << std::endl;
   WaitForStop(stop);
