@@ -49,10 +49,13 @@ class BinaryTest(WindowsTest):
             self.assertIn(".vmkeep-repository", before["message"])
             self.assertEqual((now["path"], now["health"]), (drive, "HEALTHY"))
             self.assertTrue(now["id"])
-            self.assertTrue(now["target"], "what is behind the drive, in words")
             space = os.statvfs(self.site.repositories[slot])
             self.assertEqual(int(now["total_bytes"]), space.f_blocks * space.f_frsize)
             self.assertTrue((self.site.repositories[slot] / "vmkeep").is_dir())
+
+    def test_what_is_behind_the_drives_is_told(self):
+        for slot, drive in ((1, "P:"), (2, "S:")):
+            self.assertIn(drive, self.site.repository(slot).get("target", ""))
 
     def test_the_vms(self):
         listed = {vm["uuid"]: vm["name"] for vm in self.site.json("vm", "list")["vms"]}
