@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "system"))
@@ -44,9 +45,12 @@ class Prefix:
                 "POWERSHELL_UPDATECHECK": "Off", "DOTNET_EnableWriteXorExecute": "0", **more}
 
     def run(self, *argv, timeout=60):
-        """A Windows program to its end, with its output."""
-        return subprocess.run(["wine", *map(str, argv)], env=self.environment(), stdin=subprocess.DEVNULL, capture_output=True,
-                              text=True, errors="replace", timeout=timeout)
+        """A Windows program to its end, with its output. Into a file: what wine starts beside it, and leaves, would hold a pipe open."""
+        with tempfile.TemporaryFile("w+", errors="replace") as out:
+            done = subprocess.run(["wine", *map(str, argv)], env=self.environment(), stdin=subprocess.DEVNULL, stdout=out,
+                                  stderr=subprocess.STDOUT, timeout=timeout)
+            out.seek(0)
+            return subprocess.CompletedProcess(done.args, done.returncode, out.read())
 
     def processes(self, program=""):
         """Pids of what runs in here, or of one program: by the environment that each inherits, and its command line."""
