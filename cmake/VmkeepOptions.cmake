@@ -18,6 +18,16 @@ if(CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER "${CCACHE}")
 endif()
 
+# Links the tests in a third of the time, where it is installed: tools/lab/packages, group check.
+find_program(LLD ld.lld PATHS /usr/lib/llvm-19/bin)
+if(LLD AND NOT WIN32)
+  cmake_path(GET LLD PARENT_PATH lld_folder)
+  add_link_options(-fuse-ld=lld)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")  # looks for ld.lld where it is told to
+    add_link_options(-B${lld_folder})
+  endif()
+endif()
+
 # Our own sources; generated protobuf code is compiled without -Werror (cmake/VmkeepTargets.cmake).
 set(VMKEEP_WARNINGS -Wall -Wextra -Werror)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
