@@ -1,6 +1,7 @@
 #include "common/channel.h"
 
 #include "common/error.h"
+#include "common/sockets.h"
 #include "common/status_macros.h"
 
 #include "absl/strings/ascii.h"
@@ -9,16 +10,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
-#include <arpa/inet.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
+#include <openssl/bio.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
-#include <sys/un.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -45,6 +44,7 @@ absl::Status BadAddress(absl::string_view address, absl::string_view why) {
 }
 
 absl::StatusOr<Address> ParseUnix(absl::string_view address, absl::string_view path) {
+  if (kMaxUnixPathBytes == 0) return BadAddress(address, "there are no unix sockets on Windows");
   // gRPC reads the address as a URI: characters with a meaning there would name another file.
   const bool plain = path.find_first_not_of(
                          "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -53,9 +53,9 @@ absl::StatusOr<Address> ParseUnix(absl::string_view address, absl::string_view p
     return BadAddress(address,
                       "the socket's path must be absolute, of letters, digits and /._~@:+,=-");
   }
-  if (path.size() >= sizeof(sockaddr_un::sun_path)) {
-    return BadAddress(address, absl::StrCat("the socket's path is longer than ",
-                                            sizeof(sockaddr_un::sun_path) - 1, " bytes"));
+  if (path.size() > kMaxUnixPathBytes) {
+    return BadAddress(
+        address, absl::StrCat("the socket's path is longer than ", kMaxUnixPathBytes, " bytes"));
   }
   return Address{std::string(address), true, false};
 }
@@ -105,7 +105,7 @@ struct Freer {
     (void)Free(p);
   }
 };
-using File = std::unique_ptr<FILE, Freer<&std::fclose>>;
+using File = std::unique_ptr<BIO, Freer<&BIO_free>>;
 using Certificate = std::unique_ptr<X509, Freer<&X509_free>>;
 using PrivateKey = std::unique_ptr<EVP_PKEY, Freer<&EVP_PKEY_free>>;
 
@@ -113,10 +113,10 @@ using PrivateKey = std::unique_ptr<EVP_PKEY, Freer<&EVP_PKEY_free>>;
 int NoPassphrase(char*, int, int, void*) { return -1; }
 
 absl::StatusOr<Certificate> ReadCertificate(absl::string_view field, const std::string& path) {
-  const File file(std::fopen(path.c_str(), "re"));
+  const File file(BIO_new_file(path.c_str(), "r"));
   if (!file)
     return InvalidArgument(field, absl::StrCat("cannot read ", path, ": ", std::strerror(errno)));
-  Certificate certificate(PEM_read_X509(file.get(), nullptr, NoPassphrase, nullptr));
+  Certificate certificate(PEM_read_bio_X509(file.get(), nullptr, NoPassphrase, nullptr));
   if (!certificate)
     return InvalidArgument(field, absl::StrCat("there is no PEM certificate in ", path));
   return certificate;
@@ -126,11 +126,11 @@ absl::StatusOr<Certificate> ReadCertificate(absl::string_view field, const std::
 absl::Status CheckTlsFiles(const TlsFiles& tls) {
   VMKEEP_RETURN_IF_ERROR(ReadCertificate("tls_ca", tls.ca).status());
   VMKEEP_ASSIGN_OR_RETURN(const Certificate certificate, ReadCertificate("tls_cert", tls.cert));
-  const File file(std::fopen(tls.key.c_str(), "re"));
+  const File file(BIO_new_file(tls.key.c_str(), "r"));
   if (!file)
     return InvalidArgument("tls_key",
                            absl::StrCat("cannot read ", tls.key, ": ", std::strerror(errno)));
-  const PrivateKey key(PEM_read_PrivateKey(file.get(), nullptr, NoPassphrase, nullptr));
+  const PrivateKey key(PEM_read_bio_PrivateKey(file.get(), nullptr, NoPassphrase, nullptr));
   if (!key)
     return InvalidArgument("tls_key",
                            absl::StrCat("there is no PEM key without a passphrase in ", tls.key));

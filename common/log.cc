@@ -1,7 +1,10 @@
 #include "common/log.h"
 
+#include "common/error.h"
+
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_join.h"
+#include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -11,6 +14,9 @@
 
 namespace vmkeep::log {
 namespace {
+
+constexpr size_t kFileBytes = size_t{16} << 20;
+constexpr size_t kFiles = 5;
 
 spdlog::level::level_enum ToSpdlog(Level level) {
   switch (level) {
@@ -66,18 +72,32 @@ void Write(Level level, absl::string_view event, Fields fields) {
   logger->log(at, spdlog::string_view_t(line.data(), line.size()));
 }
 
+void Use(absl::string_view program, Level level, spdlog::sink_ptr sink) {
+  auto logger = std::make_shared<spdlog::logger>(std::string(program), std::move(sink));
+  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %n %l %v", spdlog::pattern_time_type::utc);
+  logger->set_level(ToSpdlog(level));
+  logger->flush_on(spdlog::level::info);
+  spdlog::set_default_logger(std::move(logger));
+}
+
 }  // namespace
 
 Scope::Scope(Fields fields) : fields_(Kept(fields)), outer_(std::exchange(Innermost(), this)) {}
 Scope::~Scope() { Innermost() = outer_; }
 
 void Init(absl::string_view program, Level level) {
-  auto logger = std::make_shared<spdlog::logger>(std::string(program),
-                                                 std::make_shared<spdlog::sinks::stderr_sink_mt>());
-  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %n %l %v", spdlog::pattern_time_type::utc);
-  logger->set_level(ToSpdlog(level));
-  logger->flush_on(spdlog::level::info);
-  spdlog::set_default_logger(std::move(logger));
+  Use(program, level, std::make_shared<spdlog::sinks::stderr_sink_mt>());
+}
+
+absl::Status InitToFile(absl::string_view program, Level level, const std::string& path) {
+  try {
+    Use(program, level,
+        std::make_shared<spdlog::sinks::rotating_file_sink_mt>(path, kFileBytes, kFiles - 1));
+  } catch (const spdlog::spdlog_ex& failed) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "LOG_FILE",
+                     absl::StrCat("cannot log into ", path, ": ", failed.what()), {{"path", path}});
+  }
+  return absl::OkStatus();
 }
 
 void Debug(absl::string_view event, Fields fields) { Write(Level::kDebug, event, fields); }

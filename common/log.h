@@ -1,6 +1,7 @@
 #ifndef VMKEEP_COMMON_LOG_H_
 #define VMKEEP_COMMON_LOG_H_
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
@@ -9,9 +10,9 @@
 #include <utility>
 #include <vector>
 
-// One line per fact, "key=value", to stderr: time, level, event, fields. Every line about a job has
-// backup= and host=. An error is logged once, where it is handled. Never a secret: domain XML is
-// never logged. Thread-safe.
+// One line per fact, "key=value", to stderr or a file: time, level, event, fields. Every line about
+// a job has backup= and host=. An error is logged once, where it is handled. Never a secret: domain
+// XML is never logged. Thread-safe.
 namespace vmkeep::log {
 
 struct Field {
@@ -43,6 +44,9 @@ class Scope {
 
 // Sets what is written from now on; `program` starts each line.
 void Init(absl::string_view program, Level level);
+// The same, into a file, which is renamed to <name>.1.<ending> when it has 16 MiB; five are kept.
+// FAILED_PRECONDITION, reason LOG_FILE, when it cannot be opened.
+absl::Status InitToFile(absl::string_view program, Level level, const std::string& path);
 
 void Debug(absl::string_view event, Fields fields = {});
 void Info(absl::string_view event, Fields fields = {});

@@ -1,13 +1,13 @@
 #include "common/uuid.h"
 
+#include "common/random_bytes.h"
+
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include <sys/random.h>
 
 #include <array>
-#include <cerrno>
 #include <cstdint>
-#include <cstdlib>
+#include <span>
 
 namespace vmkeep {
 namespace {
@@ -16,11 +16,7 @@ using Bytes = std::array<unsigned char, 16>;
 
 Bytes RandomBytes() {
   Bytes bytes;
-  // Up to 256 bytes are never cut short once the pool is ready; only a signal before that can
-  // interrupt.
-  while (getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
-    if (errno != EINTR) std::abort();  // a kernel without getrandom: nothing here can be unique
-  }
+  FillRandom(std::as_writable_bytes(std::span(bytes)));
   return bytes;
 }
 

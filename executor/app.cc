@@ -1,31 +1,21 @@
 #include "executor/app.h"
 
 #include "common/channel.h"
-#include "common/error.h"
+#include "common/host/state_folder.h"
 #include "common/log.h"
 #include "common/metrics/grpc_calls.h"
 #include "common/status_macros.h"
+#include "executor/backends.h"
 #include "executor/hypervisor/fault_hypervisor.h"
-#include "executor/hypervisor/hyperv/hyperv_hypervisor.h"
-#include "executor/hypervisor/libvirt/libvirt_hypervisor.h"
-#include "executor/hypervisor/sim/sim_hypervisor.h"
-#include "executor/hypervisor/sim/sim_setup.h"
 #include "executor/metrics/families.h"
-#include "executor/task/late_hypervisor.h"
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
-#include <fcntl.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/server_builder.h>
-#include <sys/file.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 namespace vmkeep::executor {
@@ -34,65 +24,11 @@ namespace {
 constexpr absl::Duration kDrainTasks = absl::Seconds(45);
 constexpr absl::Duration kDrainCalls = absl::Seconds(3);
 
-absl::Status MakeFolder(const std::string& path) {
-  std::error_code failed;
-  std::filesystem::create_directories(path, failed);
-  if (failed) {
-    return absl::FailedPreconditionError(absl::StrCat("make ", path, ": ", failed.message()));
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<std::unique_ptr<Hypervisor>> OpenSim(const Options& options) {
-  VMKEEP_RETURN_IF_ERROR(MakeFolder(options.sim_dir));
-  VMKEEP_ASSIGN_OR_RETURN(const std::vector<SimVmSpec> vms, ParseSimVms(options.sim_vms));
-  for (const SimVmSpec& vm : vms) VMKEEP_RETURN_IF_ERROR(CreateSimVm(options.sim_dir, vm));
-  return std::make_unique<SimHypervisor>(options.sim_dir);
-}
-
-// Scripts that are not ours are no reason to wait for better ones.
-absl::StatusOr<std::unique_ptr<Hypervisor>> OpenHyperV(const Options& options) {
-  HyperVOptions hyperv;
-  hyperv.runner.interpreter = options.hyperv_interpreter;
-  hyperv.runner.scripts = options.hyperv_scripts;
-  VMKEEP_RETURN_IF_ERROR(hyperv::CheckScripts(options.hyperv_scripts, hyperv.digests));
-  return std::make_unique<LateHypervisor>(
-      "hyperv", BackupMethod::kExport, /*simulated=*/false, RealClock(),
-      [hyperv = std::move(hyperv)] { return HyperVHypervisor::Open(hyperv); });
-}
-
-absl::StatusOr<std::unique_ptr<Hypervisor>> OpenHypervisor(const Options& options,
-                                                           metrics::Registry& metrics) {
-  if (options.hypervisor == "sim") return OpenSim(options);
-  if (options.hypervisor == "hyperv") return OpenHyperV(options);
-  return std::make_unique<LateHypervisor>(
-      "libvirt", BackupMethod::kOverlays, /*simulated=*/false, RealClock(),
-      [uri = options.libvirt_uri, allowed = options.apparmor_allowed, &metrics] {
-        return LibvirtHypervisor::Open(
-            {.uri = uri,
-             .on_connected = [&metrics] { metrics.Count(family::kHypervisorConnections, {}); },
-             .apparmor_allowed = allowed});
-      });
-}
-
 }  // namespace
 
-App::StateLock::~StateLock() { close(fd_); }
-
-absl::StatusOr<std::unique_ptr<App::StateLock>> App::Lock(const std::string& state_dir) {
-  const std::string path = state_dir + "/lock";
-  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0) return absl::ErrnoToStatus(errno, "open " + path);
-  auto lock = std::make_unique<StateLock>(fd);
-  if (flock(fd, LOCK_EX | LOCK_NB) == 0) return lock;
-  return MakeError(absl::StatusCode::kFailedPrecondition, "STATE_DIR_IN_USE",
-                   absl::StrCat("another vmkeep-executor works with ", state_dir,
-                                ": stop it, or give this one another --state_dir"));
-}
-
 absl::StatusOr<std::unique_ptr<App>> App::Start(const Options& options) {
-  VMKEEP_RETURN_IF_ERROR(MakeFolder(options.state_dir));
-  VMKEEP_ASSIGN_OR_RETURN(std::unique_ptr<StateLock> lock, Lock(options.state_dir));
+  VMKEEP_RETURN_IF_ERROR(host::MakeStateFolder(options.state_dir));
+  VMKEEP_ASSIGN_OR_RETURN(fs::Fd lock, host::LockStateFolder(options.state_dir));
   VMKEEP_ASSIGN_OR_RETURN(std::unique_ptr<Journal> journal,
                           Journal::Open(options.state_dir, RealClock()));
   auto metrics = std::make_unique<metrics::Registry>();
@@ -108,9 +44,8 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(const Options& options) {
   return app;
 }
 
-App::App(const Options& options, std::unique_ptr<metrics::Registry> metrics,
-         std::unique_ptr<StateLock> lock, std::unique_ptr<Journal> journal,
-         std::unique_ptr<Hypervisor> hypervisor)
+App::App(const Options& options, std::unique_ptr<metrics::Registry> metrics, fs::Fd lock,
+         std::unique_ptr<Journal> journal, std::unique_ptr<Hypervisor> hypervisor)
     : metrics_(std::move(metrics)),
       lock_(std::move(lock)),
       journal_(std::move(journal)),

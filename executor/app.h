@@ -1,6 +1,7 @@
 #ifndef VMKEEP_EXECUTOR_APP_H_
 #define VMKEEP_EXECUTOR_APP_H_
 
+#include "common/fs/fd.h"
 #include "common/metrics/http_server.h"
 #include "common/metrics/registry.h"
 #include "executor/metrics/executor_metrics.h"
@@ -39,29 +40,15 @@ class App {
   void Drain();
 
  private:
-  // Holds the lock on the state folder.
-  class StateLock {
-   public:
-    explicit StateLock(int fd) : fd_(fd) {}
-    ~StateLock();
-    StateLock(const StateLock&) = delete;
-    StateLock& operator=(const StateLock&) = delete;
+  App(const Options& options, std::unique_ptr<metrics::Registry> metrics, fs::Fd lock,
+      std::unique_ptr<Journal> journal, std::unique_ptr<Hypervisor> hypervisor);
 
-   private:
-    const int fd_;
-  };
-
-  App(const Options& options, std::unique_ptr<metrics::Registry> metrics,
-      std::unique_ptr<StateLock> lock, std::unique_ptr<Journal> journal,
-      std::unique_ptr<Hypervisor> hypervisor);
-
-  static absl::StatusOr<std::unique_ptr<StateLock>> Lock(const std::string& state_dir);
   absl::Status ServeMetrics(const std::string& address);
   absl::Status Serve(const Options& options);
 
   // In the order of use: the last is destroyed first.
   const std::unique_ptr<metrics::Registry> metrics_;
-  const std::unique_ptr<StateLock> lock_;
+  const fs::Fd lock_;  // on the state folder
   const std::unique_ptr<Journal> journal_;
   ProcessWorker process_worker_;
   RepositoryGuard guard_;

@@ -2,8 +2,11 @@
 
 #include "common/error.h"
 #include "common/fault_point/fault_point.h"
+#include "common/fs/files.h"
+#include "common/host/host.h"
 #include "common/status_macros.h"
 #include "common/version.h"
+#include "executor/defaults.h"
 
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
@@ -12,24 +15,23 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include <unistd.h>
 
 #include <array>
-#include <climits>
 #include <filesystem>
 #include <system_error>
 #include <utility>
 #include <vector>
 
-ABSL_FLAG(std::string, listen, "unix:/run/vmkeep/executor.sock",
+ABSL_FLAG(std::string, listen, vmkeep::executor::kDefaultListen,
           "where the controller finds this executor: unix:/path, or host:port (loopback, or with "
           "--tls_ca, --tls_cert and --tls_key)");
 ABSL_FLAG(std::string, tls_ca, "", "PEM file: who the controller's certificate must be signed by");
 ABSL_FLAG(std::string, tls_cert, "", "PEM file: this executor's certificate, with its chain");
 ABSL_FLAG(std::string, tls_key, "", "PEM file: the key of --tls_cert");
-ABSL_FLAG(std::string, state_dir, "/var/lib/vmkeep/executor",
+ABSL_FLAG(std::string, state_dir, vmkeep::executor::kDefaultStateDir,
           "folder of the journal; on a local disk, for one executor only");
-ABSL_FLAG(std::string, hypervisor, "libvirt", "libvirt, hyperv, or sim: VMs that are only files");
+ABSL_FLAG(std::string, hypervisor, vmkeep::executor::kDefaultHypervisor,
+          "libvirt, hyperv, or sim: VMs that are only files");
 ABSL_FLAG(std::string, libvirt_uri, "qemu:///system", "libvirt's connection URI");
 ABSL_FLAG(bool, apparmor_allowed, false,
           "QEMU's AppArmor profile lets it write to the disks' folders: back up confined VMs also "
@@ -43,9 +45,9 @@ ABSL_FLAG(std::string, hyperv_scripts, "",
 ABSL_FLAG(std::string, sim_dir, "", "folder of the simulated VMs; with --hypervisor=sim");
 ABSL_FLAG(std::string, sim_vms, "",
           "simulated VMs to make if absent, name:disks:size, such as web-1:2:64MiB,db:1:1GiB");
-ABSL_FLAG(std::string, repository_primary, "/mnt/backup-p/",
+ABSL_FLAG(std::string, repository_primary, vmkeep::executor::kDefaultPrimary,
           "where repository 1 is mounted; empty: there is none");
-ABSL_FLAG(std::string, repository_secondary, "/mnt/backup-s/",
+ABSL_FLAG(std::string, repository_secondary, vmkeep::executor::kDefaultSecondary,
           "where repository 2 is mounted; empty: there is none");
 ABSL_FLAG(std::string, worker_binary, "", "vmkeep-worker; default: beside this program");
 ABSL_FLAG(int64_t, overlay_reserve_bytes, 0,
@@ -82,6 +84,9 @@ ABSL_FLAG(absl::Duration, merge_trend_window, absl::Seconds(30),
 ABSL_FLAG(std::string, metrics_listen, "",
           "where Prometheus scrapes /metrics over HTTP: a loopback host:port; empty: nowhere");
 ABSL_FLAG(std::string, log_level, "info", "debug, info, warning or error");
+ABSL_FLAG(std::string, log_file, "",
+          "log into this file, a new one after 16 MiB, five of them; empty: to stderr, and as a "
+          "Windows service to executor.log in the state folder");
 
 namespace vmkeep::executor {
 namespace {
@@ -99,9 +104,9 @@ absl::StatusOr<log::Level> ParseLevel(const std::string& text) {
 }
 
 std::string BesideUs(const std::string& name) {
-  std::error_code failed;
-  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", failed);
-  return failed ? name : (self.parent_path() / name).string();
+  const std::string program = host::ProgramPath();
+  const size_t end = program.find_last_of("/\\");
+  return end == std::string::npos ? name : fs::Join(program.substr(0, end), name);
 }
 
 // One spelling, however the flag spells it this time: leftover servers are found by it.
@@ -111,20 +116,15 @@ std::string FlatViewDir(const std::string& state_dir) {
   return ((failed || folder.empty() ? std::filesystem::path(state_dir) : folder) / "flat").string();
 }
 
-std::string Hostname() {
-  std::array<char, HOST_NAME_MAX + 1> name = {};
-  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "localhost";
-}
-
 absl::StatusOr<TaskOptions> ParseTaskOptions() {
   TaskOptions tasks;
-  tasks.hostname = Hostname();
+  tasks.hostname = host::Hostname();
   const std::array<std::string, 2> mounts = {absl::GetFlag(FLAGS_repository_primary),
                                              absl::GetFlag(FLAGS_repository_secondary)};
   for (int slot = 1; slot <= 2; ++slot) {
     const std::string& mount = mounts[slot - 1];
     if (mount.empty()) continue;
-    if (!absl::StartsWith(mount, "/")) {
+    if (!fs::IsAbsolute(mount)) {
       return InvalidArgument(slot == 1 ? "--repository_primary" : "--repository_secondary",
                              "must be an absolute path, or empty");
     }
@@ -135,7 +135,7 @@ absl::StatusOr<TaskOptions> ParseTaskOptions() {
     return InvalidArgument("--overlay_reserve_bytes", "must not be negative");
   }
   tasks.overlay_dir = absl::GetFlag(FLAGS_overlay_dir);
-  if (!tasks.overlay_dir.empty() && !absl::StartsWith(tasks.overlay_dir, "/")) {
+  if (!tasks.overlay_dir.empty() && !fs::IsAbsolute(tasks.overlay_dir)) {
     return InvalidArgument("--overlay_dir", "must be an absolute path, or empty");
   }
   tasks.stall_timeout = absl::GetFlag(FLAGS_stall_timeout);
@@ -204,12 +204,15 @@ absl::StatusOr<Options> ParseOptions(int argc, char** argv) {
   options.sim_vms = absl::GetFlag(FLAGS_sim_vms);
   options.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
   options.worker_binary = absl::GetFlag(FLAGS_worker_binary);
-  if (options.worker_binary.empty()) options.worker_binary = BesideUs("vmkeep-worker");
+  if (options.worker_binary.empty()) {
+    options.worker_binary = BesideUs(absl::StrCat("vmkeep-worker", kProgramEnding));
+  }
+  options.log_file = absl::GetFlag(FLAGS_log_file);
   if (options.hypervisor != "libvirt" && options.hypervisor != "hyperv" &&
       options.hypervisor != "sim") {
     return InvalidArgument("--hypervisor", "must be libvirt, hyperv or sim");
   }
-  if (options.hypervisor == "sim" && !absl::StartsWith(options.sim_dir, "/")) {
+  if (options.hypervisor == "sim" && !fs::IsAbsolute(options.sim_dir)) {
     return InvalidArgument("--sim_dir", "must be an absolute path with --hypervisor=sim");
   }
   VMKEEP_ASSIGN_OR_RETURN(options.log_level, ParseLevel(absl::GetFlag(FLAGS_log_level)));
@@ -217,6 +220,14 @@ absl::StatusOr<Options> ParseOptions(int argc, char** argv) {
   VMKEEP_ASSIGN_OR_RETURN(options.repositories, ParseRepositoryLimits());
   options.tasks.flat_view_dir = FlatViewDir(options.state_dir);
   return options;
+}
+
+absl::Status InitLog(const Options& options) {
+  constexpr char kProgram[] = "vmkeep-executor";
+  if (!options.log_file.empty())
+    return log::InitToFile(kProgram, options.log_level, options.log_file);
+  log::Init(kProgram, options.log_level);
+  return absl::OkStatus();
 }
 
 }  // namespace vmkeep::executor

@@ -5,6 +5,7 @@
 #include "executor/task/environment.h"
 #include "executor/worker_client/repository_guard.h"
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 #include <string>
@@ -28,6 +29,7 @@ struct Options {
   std::string worker_binary;
   std::string metrics_listen;  // empty: no metrics
   log::Level log_level = log::Level::kInfo;
+  std::string log_file;  // empty: to stderr
   RepositoryLimits repositories;
   TaskOptions tasks;
 };
@@ -35,6 +37,9 @@ struct Options {
 // From the command line and --flagfile. Exits for --help, and for flags that do not exist.
 // INVALID_ARGUMENT names the flag whose value cannot be.
 absl::StatusOr<Options> ParseOptions(int argc, char** argv);
+
+// Where and what to log.
+absl::Status InitLog(const Options& options);
 
 }  // namespace vmkeep::executor
 

@@ -26,7 +26,9 @@ Kind KindOf(int err) {
     case ENOTEMPTY:
       return {absl::StatusCode::kAlreadyExists, "FILE_EXISTS"};
     case ENOSPC:
+#ifdef EDQUOT  // mingw-w64 has none: a quota that is used up is ENOSPC there
     case EDQUOT:
+#endif
       return {absl::StatusCode::kResourceExhausted, "NO_SPACE"};
     case EACCES:
     case EPERM:
@@ -46,6 +48,14 @@ absl::Status FromErrno(int err, absl::string_view doing, absl::string_view path)
   const Kind kind = KindOf(err);
   return MakeError(kind.code, kind.reason, absl::StrCat(doing, " ", path, ": ", std::strerror(err)),
                    {{"errno", absl::StrCat(err)}, {"path", std::string(path)}});
+}
+
+absl::Status FromWindows(uint32_t code, int err, absl::string_view doing, absl::string_view path) {
+  const Kind kind = KindOf(err);
+  return MakeError(
+      kind.code, kind.reason,
+      absl::StrCat(doing, " ", path, ": ", std::strerror(err), " (Windows error ", code, ")"),
+      {{"errno", absl::StrCat(err)}, {"path", std::string(path)}, {"win32", absl::StrCat(code)}});
 }
 
 int Errno(const absl::Status& status) {

@@ -4,6 +4,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 
+#include <cstdint>
+
 namespace vmkeep::fs::error {
 
 // A system call that failed with `err` while `doing` ("cannot open") something to `path`; metadata:
@@ -15,6 +17,9 @@ namespace vmkeep::fs::error {
 //   ELOOP, EXDEV      kFailedPrecondition  PATH_LEAVES_FOLDER: a link, or a way out of the folder
 //   anything else     kUnavailable         IO_ERROR
 absl::Status FromErrno(int err, absl::string_view doing, absl::string_view path);
+// The same of an error `code` of Windows that `err` stands for; metadata: win32, too. Its number is
+// all that is said of it: the system's own text is in the user's language.
+absl::Status FromWindows(uint32_t code, int err, absl::string_view doing, absl::string_view path);
 // The errno of such an error; 0 when it has none.
 int Errno(const absl::Status& status);
 

@@ -4,27 +4,40 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 
+#include <cstdint>
 #include <utility>
 
 namespace vmkeep::fs {
 
-// Owns a descriptor. Not thread-safe.
+// What the operating system calls an open file: a descriptor, or a HANDLE of Windows.
+#ifdef _WIN32
+using NativeFd = void*;
+#else
+using NativeFd = int;
+#endif
+
+// Owns an open file or folder. Not thread-safe.
 class Fd {
  public:
   Fd() = default;
-  explicit Fd(int fd) : fd_(fd) {}
+  explicit Fd(NativeFd fd) : fd_(fd) {}
   ~Fd();
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Fd(Fd&& other) noexcept : fd_(other.Release()) {}
   Fd& operator=(Fd&& other) noexcept;
 
-  int get() const { return fd_; }
-  bool valid() const { return fd_ >= 0; }
-  int Release() { return std::exchange(fd_, -1); }
+  NativeFd get() const { return fd_; }
+  bool valid() const { return fd_ != kNone; }
+  NativeFd Release() { return std::exchange(fd_, kNone); }
   // For files that were written: NFS reports lost writes here too. `path` is for the message.
   absl::Status Close(absl::string_view path);
 
  private:
-  int fd_ = -1;
+#ifdef _WIN32
+  static inline const NativeFd kNone = reinterpret_cast<NativeFd>(intptr_t{-1});
+#else
+  static constexpr NativeFd kNone = -1;
+#endif
+  NativeFd fd_ = kNone;
 };
 
 }  // namespace vmkeep::fs

@@ -4,103 +4,47 @@
 #include "common/fs/output_file.h"
 #include "common/status_macros.h"
 
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include <fcntl.h>
-#include <linux/openat2.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <cstdio>
-#include <vector>
+#include <span>
+#include <utility>
 
 namespace vmkeep::fs {
-namespace {
-
-absl::StatusOr<Fd> OpenWith(int dir, const std::string& path, int flags, mode_t mode,
-                            uint64_t resolve) {
-  open_how how{};
-  how.flags = static_cast<uint64_t>(flags | O_CLOEXEC);
-  how.mode = (flags & O_CREAT) != 0 ? mode : 0;
-  how.resolve = resolve;
-  // EAGAIN: somebody renamed a folder on the way, so the kernel could not prove that the path stays
-  // below `dir`.
-  for (int tries = 0; tries < 100; ++tries) {
-    const auto fd = static_cast<int>(syscall(SYS_openat2, dir, path.c_str(), &how, sizeof(how)));
-    if (fd >= 0) return Fd(fd);
-    if (errno != EAGAIN && errno != EINTR) break;
-  }
-  return error::FromErrno(errno, "cannot open", path);
-}
-
-// The calls that know no RESOLVE_BENEATH take plain names only.
-absl::Status CheckPlain(const std::string& name) {
-  if (name.empty() || name == "." || name == ".." || absl::StrContains(name, '/')) {
-    return error::FromErrno(EXDEV, "will not touch", name);
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<Fd> MakeOneDir(const Fd& dir, const std::string& name, mode_t mode) {
-  VMKEEP_RETURN_IF_ERROR(CheckPlain(name));
-  const bool made = mkdirat(dir.get(), name.c_str(), mode) == 0;
-  if (!made && errno != EEXIST) return error::FromErrno(errno, "cannot make the folder", name);
-  VMKEEP_ASSIGN_OR_RETURN(Fd opened, OpenDir(dir, name));
-  if (made) VMKEEP_RETURN_IF_ERROR(Sync(dir, name));
-  return opened;
-}
-
-}  // namespace
-
-absl::StatusOr<Fd> OpenRoot(const std::string& path) {
-  Fd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd.valid()) return error::FromErrno(errno, "cannot open the folder", path);
-  return fd;
-}
-
-absl::StatusOr<Fd> OpenBeneath(const Fd& dir, const std::string& path, int flags, mode_t mode) {
-  return OpenWith(dir.get(), path, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
-}
-
-absl::StatusOr<Fd> OpenDir(const Fd& dir, const std::string& path) {
-  return OpenBeneath(dir, path, O_RDONLY | O_DIRECTORY);
-}
 
 absl::StatusOr<Fd> MakeDirs(const Fd& dir, const std::string& path, mode_t mode) {
   VMKEEP_ASSIGN_OR_RETURN(Fd at, OpenDir(dir, "."));
   for (const absl::string_view part : absl::StrSplit(path, '/', absl::SkipEmpty())) {
-    VMKEEP_ASSIGN_OR_RETURN(at, MakeOneDir(at, std::string(part), mode));
+    const std::string name(part);
+    VMKEEP_ASSIGN_OR_RETURN(const bool made, MakeDir(at, name, mode));
+    VMKEEP_ASSIGN_OR_RETURN(Fd below, OpenDir(at, name));
+    if (made) VMKEEP_RETURN_IF_ERROR(Sync(at, name));
+    at = std::move(below);
   }
   return at;
 }
 
 absl::StatusOr<bool> Exists(const Fd& dir, const std::string& name) {
-  VMKEEP_RETURN_IF_ERROR(CheckPlain(name));
-  struct stat found{};
-  if (fstatat(dir.get(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0) return true;
-  if (errno == ENOENT) return false;
-  return error::FromErrno(errno, "cannot look at", name);
+  const absl::StatusOr<FileInfo> found = GetInfoBeneath(dir, name);
+  if (found.ok()) return true;
+  if (error::Errno(found.status()) == ENOENT) return false;
+  return found.status();
 }
 
 absl::StatusOr<std::string> ReadFile(const Fd& dir, const std::string& name, size_t max_bytes) {
-  // O_NONBLOCK: opening a pipe would wait for its writer.
-  VMKEEP_ASSIGN_OR_RETURN(const Fd file, OpenBeneath(dir, name, O_RDONLY | O_NONBLOCK));
-  struct stat found{};
-  if (fstat(file.get(), &found) != 0) return error::FromErrno(errno, "cannot look at", name);
-  if (!S_ISREG(found.st_mode)) return error::NotPlain(name);
+  VMKEEP_ASSIGN_OR_RETURN(const Fd file, OpenFile(dir, name));
+  constexpr size_t kStepBytes = 16384;
   std::string content;
-  char buffer[16384];
   while (true) {
-    const ssize_t got = read(file.get(), buffer, sizeof(buffer));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return error::FromErrno(errno, "cannot read", name);
-    if (got == 0) return content;
-    content.append(buffer, static_cast<size_t>(got));
+    const size_t have = content.size();
+    content.resize(have + kStepBytes);
+    VMKEEP_ASSIGN_OR_RETURN(const size_t got,
+                            ReadAt(file, static_cast<int64_t>(have),
+                                   std::as_writable_bytes(std::span(content).subspan(have)), name));
+    content.resize(have + got);
     if (content.size() > max_bytes) return error::TooLong(name, max_bytes);
+    if (got < kStepBytes) return content;
   }
 }
 
@@ -116,62 +60,6 @@ absl::Status WriteFile(const Fd& dir, const std::string& name, absl::string_view
     return status;
   }
   return Sync(dir, name);
-}
-
-absl::Status Sync(const Fd& fd, absl::string_view path) {
-  if (fsync(fd.get()) != 0) return error::FromErrno(errno, "cannot flush", path);
-  return absl::OkStatus();
-}
-
-absl::Status Rename(const Fd& from_dir, const std::string& from, const Fd& to_dir,
-                    const std::string& to) {
-  VMKEEP_RETURN_IF_ERROR(CheckPlain(from));
-  VMKEEP_RETURN_IF_ERROR(CheckPlain(to));
-  if (renameat(from_dir.get(), from.c_str(), to_dir.get(), to.c_str()) != 0) {
-    return error::FromErrno(errno, absl::StrCat("cannot rename ", from, " to"), to);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status RemoveIfEmpty(const Fd& dir, const std::string& name) {
-  VMKEEP_RETURN_IF_ERROR(CheckPlain(name));
-  if (unlinkat(dir.get(), name.c_str(), AT_REMOVEDIR) == 0) return absl::OkStatus();
-  // POSIX allows EEXIST for a folder that is not empty.
-  if (errno == ENOTEMPTY || errno == EEXIST || errno == ENOENT) return absl::OkStatus();
-  return error::FromErrno(errno, "cannot remove", name);
-}
-
-absl::Status Unlink(const Fd& dir, const std::string& name) {
-  VMKEEP_RETURN_IF_ERROR(CheckPlain(name));
-  if (unlinkat(dir.get(), name.c_str(), 0) != 0 && errno != ENOENT) {
-    return error::FromErrno(errno, "cannot remove", name);
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<bool> IsMountPoint(const Fd& dir) {
-  struct statx found{};
-  if (statx(dir.get(), "", AT_EMPTY_PATH, 0, &found) != 0)
-    return error::FromErrno(errno, "cannot look at", "the folder");
-  if ((found.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0) {
-    return (found.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
-  }
-  // A kernel before 5.8: another device than the parent's, which misses bind mounts of one file
-  // system.
-  struct stat self{};
-  struct stat parent{};
-  if (fstat(dir.get(), &self) != 0 || fstatat(dir.get(), "..", &parent, 0) != 0) {
-    return error::FromErrno(errno, "cannot look at", "the folder");
-  }
-  return self.st_dev != parent.st_dev || self.st_ino == parent.st_ino;
-}
-
-absl::StatusOr<Space> GetSpace(const Fd& dir) {
-  struct statvfs found{};
-  if (fstatvfs(dir.get(), &found) != 0)
-    return error::FromErrno(errno, "cannot ask for the free space of", "the folder");
-  return Space{.total_bytes = static_cast<int64_t>(found.f_blocks * found.f_frsize),
-               .free_bytes = static_cast<int64_t>(found.f_bavail * found.f_frsize)};
 }
 
 }  // namespace vmkeep::fs

@@ -27,7 +27,7 @@ class OutputFile {
   OutputFile(OutputFile&&) = default;
   OutputFile& operator=(OutputFile&&) noexcept = default;
 
-  int fd() const { return fd_.get(); }
+  NativeFd fd() const { return fd_.get(); }
   absl::Status SetLength(int64_t bytes);
   absl::Status WriteAt(int64_t offset, absl::string_view bytes) const;
   // fsync: what was written before is on the disk. One at a time. After an error the file is

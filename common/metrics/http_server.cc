@@ -1,6 +1,7 @@
 #include "common/metrics/http_server.h"
 
 #include "common/metrics/errors.h"
+#include "common/sockets.h"
 #include "common/status_macros.h"
 
 #include "absl/memory/memory.h"
@@ -8,10 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/synchronization/notification.h"
-#include <arpa/inet.h>
 #include <httplib.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -77,7 +75,7 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(absl::string_view 
   // The library's default is SO_REUSEPORT, with which two daemons would share one port unseen.
   server->set_socket_options([](socket_t fd) {
     const int on = 1;
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    (void)setsockopt(fd, SOL_SOCKET, kListenOption, reinterpret_cast<const char*>(&on), sizeof(on));
   });
   server->set_read_timeout(kPerReadOrWrite);
   server->set_write_timeout(kPerReadOrWrite);

@@ -5,15 +5,17 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 
-#include <cstring>
-
 namespace vmkeep::process::error {
 
-absl::Status NotStarted(absl::string_view program, int err) {
-  return MakeError(absl::StatusCode::kFailedPrecondition, "PROGRAM_NOT_STARTED",
-                   absl::StrCat("cannot start ", program, ": ", std::strerror(err),
-                                "; is it installed and executable?"),
-                   {{"program", std::string(program)}, {"errno", absl::StrCat(err)}});
+absl::Status NotStarted(absl::string_view program, int64_t code) {
+  return NotStarted(program, SystemText(code), code);
+}
+
+absl::Status NotStarted(absl::string_view program, absl::string_view why, int64_t code) {
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition, "PROGRAM_NOT_STARTED",
+      absl::StrCat("cannot start ", program, ": ", why, "; is it installed and executable?"),
+      {{"program", std::string(program)}, {"system_error", absl::StrCat(code)}});
 }
 
 absl::Status Gone(absl::string_view program) {
@@ -40,14 +42,15 @@ absl::Status OutputTooLong(absl::string_view program, size_t max_bytes) {
                    {{"program", std::string(program)}});
 }
 
-absl::Status NoSuchProcess(int pid) {
+absl::Status NoSuchProcess(int64_t pid) {
   return MakeError(absl::StatusCode::kNotFound, "PROCESS_NOT_FOUND",
                    absl::StrCat("there is no process ", pid), {{"pid", absl::StrCat(pid)}});
 }
 
-absl::Status System(absl::string_view call, int err) {
+absl::Status System(absl::string_view call, int64_t code) {
   return MakeError(absl::StatusCode::kInternal, "SYSTEM_CALL_FAILED",
-                   absl::StrCat(call, ": ", std::strerror(err)), {{"errno", absl::StrCat(err)}});
+                   absl::StrCat(call, ": ", SystemText(code)),
+                   {{"system_error", absl::StrCat(code)}});
 }
 
 }  // namespace vmkeep::process::error

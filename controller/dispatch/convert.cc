@@ -187,6 +187,7 @@ RepositoryRecord FromProto(const ::vmkeep::v1::Repository& repository) {
     result.health = static_cast<Health>(repository.health());
   }
   result.message = repository.message();
+  result.target = repository.target();
   if (repository.has_probe_time()) result.probe_time = ToTime(repository.probe_time());
   return result;
 }

@@ -77,6 +77,7 @@ struct RepositoryRecord {
   int64_t free_bytes = 0;
   Health health = Health::kUnknown;
   std::string message;
+  std::string target;  // what is behind the path, in words; empty: not known
   absl::Time probe_time;
 
   bool operator==(const RepositoryRecord&) const = default;

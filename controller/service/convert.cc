@@ -178,6 +178,7 @@ pb::Repository ToProto(const RepositoryRecord& repository, int64_t reserved_byte
   result.set_reserved_bytes(reserved_bytes);
   result.set_health(static_cast<pb::Repository::Health>(repository.health));
   result.set_message(repository.message);
+  result.set_target(repository.target);
   SetTime(repository.probe_time, &result, &pb::Repository::mutable_probe_time);
   return result;
 }

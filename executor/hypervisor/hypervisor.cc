@@ -13,23 +13,24 @@ namespace {
 constexpr size_t kMaxBaseNameBytes = 180;
 constexpr absl::string_view kSuffix = ".qcow2";
 
-uint64_t DevOf(const struct stat& file) {
-  return S_ISBLK(file.st_mode) ? file.st_rdev : file.st_dev;
+bool IsDevice(const fs::FileInfo& file) { return file.kind == fs::FileKind::kBlockDevice; }
+uint64_t DevOf(const fs::FileInfo& file) {
+  return IsDevice(file) ? file.device_number : file.device;
 }
-uint64_t InoOf(const struct stat& file) { return S_ISBLK(file.st_mode) ? 0 : file.st_ino; }
+uint64_t InoOf(const fs::FileInfo& file) { return IsDevice(file) ? 0 : file.inode; }
 
 }  // namespace
 
-void Disk::SetIdentity(const struct stat& file) {
+void Disk::SetIdentity(const fs::FileInfo& file) {
   dev = DevOf(file);
   ino = InoOf(file);
 }
 
-bool Disk::IsOf(const struct stat& file) const { return dev == DevOf(file) && ino == InoOf(file); }
+bool Disk::IsOf(const fs::FileInfo& file) const { return dev == DevOf(file) && ino == InoOf(file); }
 
 bool IsBlockDevice(const std::string& path) {
-  struct stat found = {};
-  return stat(path.c_str(), &found) == 0 && S_ISBLK(found.st_mode);
+  const absl::StatusOr<fs::FileInfo> found = fs::GetHostInfo(path);
+  return found.ok() && IsDevice(*found);
 }
 
 std::string OverlayPath(absl::string_view source, absl::string_view task_id) {

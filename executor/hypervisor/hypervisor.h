@@ -1,11 +1,12 @@
 #ifndef VMKEEP_EXECUTOR_HYPERVISOR_HYPERVISOR_H_
 #define VMKEEP_EXECUTOR_HYPERVISOR_HYPERVISOR_H_
 
+#include "common/fs/files.h"
+
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include <sys/stat.h>
 
 #include <cstdint>
 #include <functional>
@@ -51,8 +52,8 @@ struct Disk {
   bool flat() const { return !backing.empty() || !data_file.empty(); }
   std::string stored_format() const { return flat() ? "raw" : format; }
 
-  void SetIdentity(const struct stat& file);
-  bool IsOf(const struct stat& file) const;
+  void SetIdentity(const fs::FileInfo& file);
+  bool IsOf(const fs::FileInfo& file) const;
 };
 
 struct ExcludedDisk {

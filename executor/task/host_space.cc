@@ -1,14 +1,12 @@
 #include "executor/task/host_space.h"
 
+#include "common/fs/files.h"
 #include "common/status_macros.h"
 #include "executor/task/errors.h"
 
 #include "absl/strings/str_cat.h"
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <map>
 
 namespace vmkeep::executor {
@@ -23,18 +21,15 @@ std::string FolderOf(const std::string& path) {
 
 // 0 when it is not there, and then its free space cannot be asked for either.
 uint64_t FileSystemOf(const std::string& folder) {
-  struct stat found = {};
-  return stat(folder.c_str(), &found) == 0 ? found.st_dev : 0;
+  const absl::StatusOr<fs::FileInfo> found = fs::GetHostInfo(folder);
+  return found.ok() ? found->device : 0;
 }
 
 }  // namespace
 
 absl::StatusOr<int64_t> FreeBytesOfHost(const std::string& folder) {
-  struct statvfs found = {};
-  if (statvfs(folder.c_str(), &found) != 0) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("ask for the free space of ", folder));
-  }
-  return static_cast<int64_t>(found.f_bavail) * static_cast<int64_t>(found.f_frsize);
+  VMKEEP_ASSIGN_OR_RETURN(const fs::Space space, fs::GetHostSpace(folder));
+  return space.free_bytes;
 }
 
 int64_t OverlayReserve(int64_t virtual_bytes, int64_t configured) {

@@ -1,9 +1,8 @@
 #include "executor/task/inventory.h"
 
+#include "common/fs/files.h"
 #include "common/status_macros.h"
 #include "executor/task/backup_manifest.h"
-
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <map>
@@ -71,10 +70,9 @@ void Tell(const Alerts& alerts, ::vmkeep::v1::Overlay& overlay) {
   bool lives = true;
   for (const OverlayDisk& disk : disks) {
     overlay.add_files(disk.overlay);
-    struct stat found = {};
-    if (stat(disk.overlay.c_str(), &found) == 0) {
-      overlay.set_bytes(overlay.bytes() + int64_t{found.st_blocks} * 512);
-      since = std::min(since, absl::TimeFromTimespec(found.st_mtim));
+    if (const auto found = fs::GetHostInfo(disk.overlay); found.ok()) {
+      overlay.set_bytes(overlay.bytes() + found->stored_bytes);
+      since = std::min(since, found->modified);
     }
     const std::string task = OverlayTask(disk.overlay);
     lives = lives && tasks.Lives(task);

@@ -1,6 +1,7 @@
 #include "executor/task/overlay_keeper.h"
 
 #include "common/error.h"
+#include "common/fs/files.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "executor/task/errors.h"
@@ -8,7 +9,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include <unistd.h>
 
 #include <algorithm>
 #include <set>
@@ -28,10 +28,9 @@ std::string FilesOf(const std::vector<OverlayDisk>& overlays) {
 
 // Until somebody removed them: see BASE_NOT_FLUSHED in hypervisor/errors.h.
 bool KeptForALoss(const KnownTask& task) {
-  return task.state.lost() && std::any_of(task.data.overlays.begin(), task.data.overlays.end(),
-                                          [](const OverlayDisk& disk) {
-                                            return access(disk.overlay.c_str(), F_OK) == 0;
-                                          });
+  return task.state.lost() &&
+         std::any_of(task.data.overlays.begin(), task.data.overlays.end(),
+                     [](const OverlayDisk& disk) { return fs::GetHostInfo(disk.overlay).ok(); });
 }
 
 absl::Status BringHome(const MergeContext& context, const BackupData& data) {
@@ -97,7 +96,7 @@ void OverlayKeeper::ForgetRemoved(const std::vector<VmSummary>& vms) {
   for (const OverlayAlert& alert : env_.alerts->All()) {
     const std::string& file = alert.disk.overlay;
     if (!alert.backup_id.empty() || in_use.contains(file)) continue;
-    if (access(file.c_str(), F_OK) == 0) continue;
+    if (fs::GetHostInfo(file).ok()) continue;
     env_.alerts->Note({alert.disk}, {}, absl::OkStatus());
   }
 }

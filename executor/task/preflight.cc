@@ -1,5 +1,6 @@
 #include "executor/task/preflight.h"
 
+#include "common/fs/files.h"
 #include "common/status_macros.h"
 #include "executor/flat_view/flat_view.h"
 #include "executor/hypervisor/errors.h"
@@ -10,7 +11,6 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <utility>
@@ -62,8 +62,8 @@ absl::Status CheckOverlayDir(const VmDescription& vm, const std::string& overlay
                      " is a block device, and the guest's writes during a backup need a "
                      "folder on a file system with room: give the executor --overlay_dir"));
   }
-  struct stat found = {};
-  if (stat(overlay_dir.c_str(), &found) == 0 && S_ISDIR(found.st_mode)) return absl::OkStatus();
+  const absl::StatusOr<fs::FileInfo> found = fs::GetHostInfo(overlay_dir);
+  if (found.ok() && found->kind == fs::FileKind::kFolder) return absl::OkStatus();
   return error::CannotBackUp(
       vm.name, absl::StrCat(disk, " is a block device, and the executor's --overlay_dir (",
                             overlay_dir, ") is no folder: make it, or mount it"));
@@ -89,10 +89,9 @@ absl::Status CheckRepository(const Environment& env, const TaskRecord& record, i
 }
 
 absl::Status CheckSameFile(const Disk& disk) {
-  struct stat found = {};
-  return stat(disk.source.c_str(), &found) == 0 && disk.IsOf(found)
-             ? absl::OkStatus()
-             : error::DiskChanged(disk.target, disk.source);
+  const absl::StatusOr<fs::FileInfo> found = fs::GetHostInfo(disk.source);
+  return found.ok() && disk.IsOf(*found) ? absl::OkStatus()
+                                         : error::DiskChanged(disk.target, disk.source);
 }
 
 absl::StatusOr<BackupData> Preflight(const Environment& env, const TaskRecord& record,

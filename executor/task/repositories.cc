@@ -19,7 +19,8 @@ using ::vmkeep::v1::Repository;
 // Free space moves all the time: a hundredth of the whole is news.
 bool IsNews(const Repository& before, const Repository& now) {
   return before.id() != now.id() || before.health() != now.health() ||
-         before.message() != now.message() || before.total_bytes() != now.total_bytes() ||
+         before.message() != now.message() || before.target() != now.target() ||
+         before.total_bytes() != now.total_bytes() ||
          std::llabs(before.free_bytes() - now.free_bytes()) * 100 > now.total_bytes();
 }
 
@@ -173,12 +174,14 @@ Repository Repositories::ToRepository(int slot, const absl::StatusOr<worker::v1:
     repository.set_id(result->probe().id());
     repository.set_total_bytes(result->probe().total_bytes());
     repository.set_free_bytes(result->probe().free_bytes());
+    repository.set_target(result->probe().target());
     const RepositoryGuard::Look look = guard_.LookAt(repository.path());
     repository.set_health(look.ill ? Repository::ILL : Repository::HEALTHY);
     repository.set_message(look.message);
     return repository;
   }
   repository.set_message(std::string(result.status().message()));
+  repository.set_target(ErrorDetails(result.status())["target"]);
   repository.set_health(ErrorReason(result.status()) == "REPOSITORY_MARKER_ABSENT"
                             ? Repository::UNINITIALIZED
                             : Repository::ILL);

@@ -1,16 +1,12 @@
 #include "executor/task/resume.h"
 
-#include "common/fs/fd.h"
+#include "common/fs/files.h"
 #include "common/status_macros.h"
 #include "executor/task/errors.h"
 #include "executor/task/preflight.h"
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include <fcntl.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
 
 #include <cstdint>
 #include <fstream>
@@ -32,17 +28,16 @@ std::vector<std::string> FilesOf(const Disk& disk) {
 
 // Empty when it cannot be looked at.
 std::string IdentityOfFile(const std::string& path) {
-  struct stat found{};
-  if (stat(path.c_str(), &found) != 0) return "";
-  if (!S_ISBLK(found.st_mode)) {
-    return absl::StrCat("file ", found.st_dev, " ", found.st_ino, " ", found.st_size, " ",
-                        absl::ToUnixNanos(absl::TimeFromTimespec(found.st_mtim)), "\n");
+  const absl::StatusOr<fs::FileInfo> found = fs::GetHostInfo(path);
+  if (!found.ok()) return "";
+  if (found->kind != fs::FileKind::kBlockDevice) {
+    return absl::StrCat("file ", found->device, " ", found->inode, " ", found->bytes, " ",
+                        absl::ToUnixNanos(found->modified), "\n");
   }
   // The nodes that name a device are made anew (udev), and its times say nothing of its content.
-  const fs::Fd device(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  uint64_t bytes = 0;
-  if (!device.valid() || ioctl(device.get(), BLKGETSIZE64, &bytes) != 0) return "";
-  return absl::StrCat("device ", found.st_rdev, " ", bytes, "\n");
+  const absl::StatusOr<int64_t> bytes = fs::BlockDeviceBytes(path);
+  if (!bytes.ok()) return "";
+  return absl::StrCat("device ", found->device_number, " ", *bytes, "\n");
 }
 
 absl::Status WhyNot(const Environment& env, const TaskRecord& record, const Disk& disk,

@@ -6,7 +6,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
-#include <cerrno>
 #include <cstring>
 
 namespace vmkeep::worker::error {
@@ -60,25 +59,30 @@ absl::Status AtRepository(const absl::Status& status, absl::string_view root) {
         absl::StrCat("repository ", root, ": ", std::string(status.message()), ". ", remedy),
         metadata);
   };
-  switch (err) {
-    case ENOSPC:
-    case EDQUOT:
-      return make(absl::StatusCode::kResourceExhausted, "REPOSITORY_FULL",
-                  "Make room there or raise its quota, or use the other repository.");
-    case EROFS:
-    case EACCES:
-    case EPERM:
-      return make(absl::StatusCode::kFailedPrecondition, "REPOSITORY_NOT_WRITABLE",
-                  "Mount it read-write and let this host's user write there.");
-    case ELOOP:
-    case EXDEV:
-      return make(
-          absl::StatusCode::kFailedPrecondition, "REPOSITORY_TAMPERED",
-          "Something else put a link or a mount where only vmkeep makes folders: remove it.");
-    default:
-      return make(absl::StatusCode::kUnavailable, "REPOSITORY_IO_ERROR",
-                  "Check the storage server and the network to it, then try again.");
+  if (reason == "NO_SPACE") {
+    return make(absl::StatusCode::kResourceExhausted, "REPOSITORY_FULL",
+                "Make room there or raise its quota, or use the other repository.");
   }
+  if (reason == "NOT_PERMITTED") {
+    return make(absl::StatusCode::kFailedPrecondition, "REPOSITORY_NOT_WRITABLE",
+                "Mount it read-write and let this host's user write there.");
+  }
+  if (reason == "PATH_LEAVES_FOLDER") {
+    return make(absl::StatusCode::kFailedPrecondition, "REPOSITORY_TAMPERED",
+                "Something else put a link or a mount where only vmkeep makes folders: remove it.");
+  }
+  return make(absl::StatusCode::kUnavailable, "REPOSITORY_IO_ERROR",
+              "Check the storage server and the network to it, then try again.");
+}
+
+absl::Status WithTarget(const absl::Status& status, absl::string_view words,
+                        absl::string_view remedy) {
+  ErrorMetadata metadata = ErrorDetails(status);
+  metadata["target"] = std::string(words);
+  return MakeError(status.code(), ErrorReason(status),
+                   absl::StrCat(std::string(status.message()), " What is there: ", words, ".",
+                                remedy.empty() ? "" : " ", remedy),
+                   metadata);
 }
 
 absl::Status SourceUnusable(absl::string_view path, absl::string_view why) {
@@ -149,6 +153,12 @@ absl::Status CopyInUse() {
   return MakeError(absl::StatusCode::kUnavailable, "COPY_IN_USE",
                    "an earlier worker still has this copy's files open, though it should have "
                    "ended: see whether the storage server hangs, then try again.");
+}
+
+absl::Status CopyUnavailable() {
+  return MakeError(absl::StatusCode::kUnimplemented, "COPY_UNAVAILABLE",
+                   "this host's worker copies no disk images: its hypervisor exports its VMs. Back "
+                   "up the VM from a host whose hypervisor gives out images.");
 }
 
 absl::Status Cancelled() {

@@ -20,13 +20,17 @@ absl::Status RepositoryMarkerInvalid(absl::string_view root, absl::string_view w
 // kFailedPrecondition
 absl::Status RepositoryMismatch(absl::string_view root, absl::string_view wanted,
                                 absl::string_view found);
-// An error of common/fs below the root, by its errno:
-//   ENOSPC, EDQUOT        kResourceExhausted   REPOSITORY_FULL
-//   EROFS, EACCES, EPERM  kFailedPrecondition  REPOSITORY_NOT_WRITABLE
-//   ELOOP, EXDEV          kFailedPrecondition  REPOSITORY_TAMPERED: a link where we make folders
-//   any other             kUnavailable         REPOSITORY_IO_ERROR
+// An error of common/fs below the root, by its reason:
+//   NO_SPACE            kResourceExhausted   REPOSITORY_FULL
+//   NOT_PERMITTED       kFailedPrecondition  REPOSITORY_NOT_WRITABLE
+//   PATH_LEAVES_FOLDER  kFailedPrecondition  REPOSITORY_TAMPERED: a link where we make folders
+//   any other           kUnavailable         REPOSITORY_IO_ERROR
 // An error without errno, or one that has a worker's reason already, stays what it is.
 absl::Status AtRepository(const absl::Status& status, absl::string_view root);
+
+// The same error with what is behind the repository's path; details: target.
+absl::Status WithTarget(const absl::Status& status, absl::string_view words,
+                        absl::string_view remedy);
 
 absl::Status SourceUnusable(absl::string_view path, absl::string_view why);  // kFailedPrecondition
 absl::Status SourceReadError(absl::string_view path, int64_t offset, int err);  // kDataLoss
@@ -37,8 +41,9 @@ absl::Status SourceViewLost(absl::string_view path, absl::string_view why);
 // Both kDeadlineExceeded, COPY_STALLED: it is the same storage that does not answer.
 absl::Status CopyStalled(absl::string_view path, absl::Duration after);
 absl::Status SealStalled(absl::string_view incoming, absl::Duration after);
-absl::Status CopyInUse();  // kUnavailable
-absl::Status Cancelled();  // kCancelled
+absl::Status CopyInUse();        // kUnavailable
+absl::Status CopyUnavailable();  // kUnimplemented: where only exports are backed up
+absl::Status Cancelled();        // kCancelled
 
 absl::Status IncomingAbsent(absl::string_view incoming);  // kFailedPrecondition
 absl::Status IncomingIncomplete(absl::string_view incoming,

@@ -1,19 +1,16 @@
 #include "executor/worker/export_check.h"
 
-#include "common/fs/errors.h"
 #include "common/fs/files.h"
 #include "common/status_macros.h"
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include <fcntl.h>
-#include <unistd.h>
 
 #include <array>
-#include <cerrno>
 #include <map>
 #include <set>
+#include <span>
 
 namespace vmkeep::worker {
 namespace {
@@ -61,11 +58,10 @@ absl::Status CheckMark(const fs::Fd& folder, const ExportFile& file, absl::strin
   const int64_t offset = vhdx ? 0 : file.bytes - kVhdFooterBytes;
   std::array<char, kVhdxMark.size()> mark{};
   if (offset >= 0) {
-    VMKEEP_ASSIGN_OR_RETURN(const fs::Fd fd,
-                            fs::OpenBeneath(folder, file.path, O_RDONLY | O_NONBLOCK));
+    VMKEEP_ASSIGN_OR_RETURN(const fs::Fd fd, fs::OpenFile(folder, file.path));
     // Short at the end of the file, which is no mark either.
-    if (pread(fd.get(), mark.data(), mark.size(), offset) < 0)
-      return fs::error::FromErrno(errno, "cannot read", file.path);
+    VMKEEP_RETURN_IF_ERROR(
+        fs::ReadAt(fd, offset, std::as_writable_bytes(std::span(mark)), file.path).status());
   }
   const absl::string_view found(mark.data(), mark.size());
   if (found == (vhdx ? kVhdxMark : kVhdMark)) return absl::OkStatus();

@@ -1,16 +1,12 @@
 #include "executor/worker/export_tree.h"
 
-#include "common/fs/errors.h"
 #include "common/fs/files.h"
 #include "common/manifest/manifest.h"
 #include "common/status_macros.h"
 
 #include "absl/strings/str_cat.h"
-#include <fcntl.h>
-#include <sys/stat.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <utility>
 
 namespace vmkeep::worker {
@@ -47,17 +43,16 @@ class TreeReader {
       return refuse_(path, absl::StrCat("it lies deeper than ", kMaxExportDepth, " names"));
     if (tree_.files.size() + tree_.folders.size() >= kMaxExportEntries)
       return refuse_("", absl::StrCat("more than ", kMaxExportEntries, " files and folders"));
-    struct stat found{};
-    if (fstatat(folder.get(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0)
-      return fs::error::FromErrno(errno, "cannot look at", path);
-    if (S_ISDIR(found.st_mode)) {
+    VMKEEP_ASSIGN_OR_RETURN(const fs::FileInfo found, fs::GetInfoBeneath(folder, name));
+    if (found.kind == fs::FileKind::kFolder) {
       tree_.folders.push_back(path);
       VMKEEP_ASSIGN_OR_RETURN(const fs::Fd below, fs::OpenDir(folder, name));
       return Read(below, path + "/", depth + 1);
     }
-    if (!S_ISREG(found.st_mode)) return refuse_(path, "it is neither a file nor a folder");
-    if (found.st_nlink > 1) return refuse_(path, "the same file has another name too");
-    tree_.files.push_back({path, found.st_size});
+    if (found.kind != fs::FileKind::kFile)
+      return refuse_(path, "it is neither a file nor a folder");
+    if (found.names > 1) return refuse_(path, "the same file has another name too");
+    tree_.files.push_back({path, found.bytes});
     return absl::OkStatus();
   }
 

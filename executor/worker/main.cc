@@ -2,13 +2,9 @@
 // stdout; see worker.proto.
 #include "executor/worker/jobs.h"
 #include "executor/worker/session.h"
-
-#include <signal.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "executor/worker/stdio.h"
 
 int main() {
-  signal(SIGPIPE, SIG_IGN);  // a parent that is gone is seen at stdin
-  umask(0077);
-  return vmkeep::worker::Session(STDIN_FILENO, STDOUT_FILENO).Run(vmkeep::worker::RunJob);
+  const vmkeep::worker::Stdio stdio = vmkeep::worker::PrepareStdio();
+  return vmkeep::worker::Session(stdio.in, stdio.out).Run(vmkeep::worker::RunJob);
 }

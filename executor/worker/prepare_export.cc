@@ -32,8 +32,8 @@ absl::StatusOr<v1::PrepareExportResult> PrepareExport(const v1::PrepareExport& j
   VMKEEP_ASSIGN_OR_RETURN(const RepositoryRoot root, RepositoryRoot::Open(job.repository()));
   VMKEEP_RETURN_IF_ERROR(root.Wrap(MakeStaging(root, job.incoming())));
   v1::PrepareExportResult result;
-  result.set_folder(
-      absl::StrCat(root.path(), "/vmkeep/.incoming/", job.incoming(), "/", kExportStaging));
+  result.set_folder(fs::Join(
+      root.path(), absl::StrCat("vmkeep/.incoming/", job.incoming(), "/", kExportStaging)));
   return result;
 }
 

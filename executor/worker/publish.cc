@@ -16,16 +16,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include <dirent.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
+#include <cstddef>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -76,15 +73,13 @@ absl::Status CheckJob(const v1::Publish& job) {
 // Length and identity of a regular file in the folder, opened.
 struct Opened {
   fs::Fd fd;
-  struct stat found{};
+  fs::FileInfo found;
 };
 
-absl::StatusOr<Opened> OpenFile(const fs::Fd& folder, const std::string& name) {
-  VMKEEP_ASSIGN_OR_RETURN(fs::Fd fd, fs::OpenBeneath(folder, name, O_RDONLY | O_NONBLOCK));
-  Opened opened{.fd = std::move(fd)};
-  if (fstat(opened.fd.get(), &opened.found) != 0)
-    return fs::error::FromErrno(errno, "cannot look at", name);
-  if (!S_ISREG(opened.found.st_mode)) return fs::error::NotPlain(name);
+absl::StatusOr<Opened> OpenToFlush(const fs::Fd& folder, const std::string& name) {
+  Opened opened;
+  VMKEEP_ASSIGN_OR_RETURN(opened.fd, fs::OpenFileToFlush(folder, name));
+  VMKEEP_ASSIGN_OR_RETURN(opened.found, fs::GetInfo(opened.fd, name));
   return opened;
 }
 
@@ -93,12 +88,10 @@ absl::StatusOr<std::string> HashFile(const fs::Fd& fd, const std::string& name) 
   digest::Hasher hasher;
   std::vector<std::byte> buffer(size_t{1} << 20);
   for (int64_t offset = 0;;) {
-    const ssize_t got = pread(fd.get(), buffer.data(), buffer.size(), offset);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fs::error::FromErrno(errno, "cannot read", name);
+    VMKEEP_ASSIGN_OR_RETURN(const size_t got, fs::ReadAt(fd, offset, buffer, name));
     if (got == 0) return digest::ToHex(hasher.Finish());
-    hasher.Update(std::span(buffer).first(static_cast<size_t>(got)));
-    offset += got;
+    hasher.Update(std::span(buffer).first(got));
+    offset += static_cast<int64_t>(got);
   }
 }
 
@@ -162,8 +155,9 @@ class Publication {
   absl::StatusOr<int64_t> StoredBytes(const fs::Fd& folder, const pb::Manifest& manifest) {
     int64_t bytes = 0;
     const auto add = [&](const std::string& name) -> absl::Status {
-      VMKEEP_ASSIGN_OR_RETURN(const Opened file, OpenFile(folder, name));
-      bytes += file.found.st_blocks * 512;
+      VMKEEP_ASSIGN_OR_RETURN(const fs::Fd file, fs::OpenFile(folder, name));
+      VMKEEP_ASSIGN_OR_RETURN(const fs::FileInfo found, fs::GetInfo(file, name));
+      bytes += found.stored_bytes;
       return absl::OkStatus();
     };
     VMKEEP_RETURN_IF_ERROR(add(manifest::kFileName));
@@ -206,12 +200,12 @@ class Publication {
     }
     VMKEEP_RETURN_IF_ERROR(fs::Sync(image.fd, disk.file()));
     VMKEEP_RETURN_IF_ERROR(fs::Sync(list.fd, list_name));
-    Describe(list_name, kListRole, list.found.st_size, hash);
+    Describe(list_name, kListRole, list.found.bytes, hash);
     return absl::OkStatus();
   }
 
   absl::StatusOr<Opened> Find(const std::string& name) {
-    absl::StatusOr<Opened> opened = OpenFile(folder_, name);
+    absl::StatusOr<Opened> opened = OpenToFlush(folder_, name);
     if (opened.status().code() == absl::StatusCode::kNotFound) {
       return error::IncomingIncomplete(job_.incoming(), absl::StrCat(name, " is missing"));
     }
@@ -220,10 +214,10 @@ class Publication {
 
   absl::StatusOr<Opened> Find(const std::string& name, int64_t bytes) {
     VMKEEP_ASSIGN_OR_RETURN(Opened opened, Find(name));
-    if (opened.found.st_size == bytes) return opened;
+    if (opened.found.bytes == bytes) return opened;
     return error::IncomingIncomplete(
         job_.incoming(),
-        absl::StrCat(name, " has ", opened.found.st_size, " bytes instead of ", bytes));
+        absl::StrCat(name, " has ", opened.found.bytes, " bytes instead of ", bytes));
   }
 
   // The files that SealExport flushed and hashed, all of them and nothing else.

@@ -1,18 +1,13 @@
 #include "executor/worker/read_back.h"
 
 #include "common/fault_point/fault_point.h"
-#include "common/fs/errors.h"
 #include "common/fs/files.h"
 #include "common/fs/output_file.h"
 #include "common/mutex.h"
 #include "common/status_macros.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -98,53 +93,44 @@ class ListMaker {
   absl::Status first_error_ ABSL_GUARDED_BY(mu_);
 };
 
-bool SameTime(const timespec& a, const timespec& b) {
-  return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
-
 }  // namespace
 
 absl::StatusOr<ReadBack> ReadBack::Open(const fs::Fd& folder, const ExportFile& file,
                                         const Refuse* refuse, JobContext* context) {
-  VMKEEP_ASSIGN_OR_RETURN(fs::Fd fd, fs::OpenBeneath(folder, file.path, O_RDONLY | O_NONBLOCK));
+  VMKEEP_ASSIGN_OR_RETURN(fs::Fd fd, fs::OpenFileToFlush(folder, file.path));
   ReadBack opened(std::move(fd), file.path, refuse, context);
   VMKEEP_RETURN_IF_ERROR(fs::Sync(opened.fd_, file.path));
   context->AddMove();
-  if (fstat(opened.fd_.get(), &opened.found_) != 0)
-    return fs::error::FromErrno(errno, "cannot look at", file.path);
-  if (!S_ISREG(opened.found_.st_mode)) return fs::error::NotPlain(file.path);
+  VMKEEP_ASSIGN_OR_RETURN(opened.found_, fs::GetInfo(opened.fd_, file.path));
   if (opened.bytes() != file.bytes) return (*refuse)(file.path, "its length changed meanwhile");
-  (void)posix_fadvise(opened.fd_.get(), 0, 0, POSIX_FADV_DONTNEED);
+  fs::ForgetCached(opened.fd_, 0, 0);
   return opened;
 }
 
-int64_t ReadBack::data_bytes() const { return std::min<int64_t>(found_.st_blocks * 512, bytes()); }
+int64_t ReadBack::data_bytes() const { return std::min(found_.stored_bytes, bytes()); }
 
 absl::Status ReadBack::Read(int64_t offset, std::span<std::byte> into) const {
   const int64_t begin = offset;
   const auto size = static_cast<int64_t>(into.size());
   while (!into.empty()) {
     VMKEEP_RETURN_IF_ERROR(context_->CheckCancelled());
-    const ssize_t got = pread(fd_.get(), into.data(), std::min(into.size(), kStepBytes), offset);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fs::error::FromErrno(errno, "cannot read", path_);
+    const std::span step = into.first(std::min(into.size(), kStepBytes));
+    VMKEEP_ASSIGN_OR_RETURN(const size_t got, fs::ReadAt(fd_, offset, step, path_));
     if (got == 0) return (*refuse_)(path_, "it became shorter while it was read");
-    context_->AddProgress(got, 0);
-    into = into.subspan(static_cast<size_t>(got));
-    offset += got;
+    context_->AddProgress(static_cast<int64_t>(got), 0);
+    into = into.subspan(got);
+    offset += static_cast<int64_t>(got);
   }
-  (void)posix_fadvise(fd_.get(), begin, size, POSIX_FADV_DONTNEED);
+  fs::ForgetCached(fd_, begin, size);
   return absl::OkStatus();
 }
 
 absl::Status ReadBack::CheckUnchanged(const fs::Fd& folder) const {
   // By its path: a file put in its place is a change too.
-  VMKEEP_ASSIGN_OR_RETURN(const fs::Fd again,
-                          fs::OpenBeneath(folder, path_, O_RDONLY | O_NONBLOCK));
-  struct stat now{};
-  if (fstat(again.get(), &now) != 0) return fs::error::FromErrno(errno, "cannot look at", path_);
-  const bool same = now.st_dev == found_.st_dev && now.st_ino == found_.st_ino &&
-                    now.st_size == found_.st_size && SameTime(now.st_mtim, found_.st_mtim);
+  VMKEEP_ASSIGN_OR_RETURN(const fs::Fd again, fs::OpenFile(folder, path_));
+  VMKEEP_ASSIGN_OR_RETURN(const fs::FileInfo now, fs::GetInfo(again, path_));
+  const bool same = now.device == found_.device && now.inode == found_.inode &&
+                    now.bytes == found_.bytes && now.modified == found_.modified;
   return same ? absl::OkStatus() : (*refuse_)(path_, "it changed while it was read");
 }
 

@@ -3,12 +3,12 @@
 
 #include "common/digest/digest.h"
 #include "common/fs/fd.h"
+#include "common/fs/files.h"
 #include "executor/worker/export_tree.h"
 #include "executor/worker/job_context.h"
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include <sys/stat.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -26,7 +26,7 @@ class ReadBack {
   static absl::StatusOr<ReadBack> Open(const fs::Fd& folder, const ExportFile& file,
                                        const Refuse* refuse, JobContext* context);
 
-  int64_t bytes() const { return found_.st_size; }
+  int64_t bytes() const { return found_.bytes; }
   // What is allocated of it, at most its length.
   int64_t data_bytes() const;
 
@@ -41,7 +41,7 @@ class ReadBack {
 
   fs::Fd fd_;
   std::string path_;
-  struct stat found_{};
+  fs::FileInfo found_;
   const Refuse* refuse_;
   JobContext* context_;
 };

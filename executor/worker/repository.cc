@@ -7,14 +7,12 @@
 #include "common/status_macros.h"
 #include "common/uuid.h"
 #include "executor/worker/errors.h"
+#include "executor/worker/target.h"
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <vector>
@@ -24,11 +22,10 @@ namespace {
 
 constexpr size_t kProbeBytes = 4096;
 constexpr char kProbePrefix[] = ".probe-";
-constexpr time_t kStaleProbeSeconds = 3600;
+constexpr absl::Duration kStaleProbe = absl::Hours(1);
 
 absl::StatusOr<fs::Fd> OpenRootFolder(const std::string& path) {
-  if (path.empty() || path[0] != '/')
-    return InvalidArgument("repository.root", "must be an absolute path");
+  if (!fs::IsAbsolute(path)) return InvalidArgument("repository.root", "must be an absolute path");
   absl::StatusOr<fs::Fd> dir = fs::OpenRoot(path);
   if (dir.ok()) return dir;
   if (dir.status().code() == absl::StatusCode::kNotFound) {
@@ -59,11 +56,12 @@ absl::Status WriteMarker(const fs::Fd& dir, const std::string& id) {
   VMKEEP_ASSIGN_OR_RETURN(fs::OutputFile file, fs::OutputFile::Create(dir, beside, 0444));
   absl::Status status = file.WriteAt(0, text);
   if (status.ok()) status = file.Finish();
-  if (status.ok() && linkat(dir.get(), beside.c_str(), dir.get(), kMarker, 0) != 0 &&
-      errno != EEXIST) {
+  if (status.ok()) {
+    const absl::Status linked = fs::Link(dir, beside, kMarker);
     // No hard links there (some FUSE and SMB mounts): the rename is as durable, only not safe from
     // a second host.
-    status = fs::Rename(dir, beside, dir, kMarker);
+    if (!linked.ok() && fs::error::Errno(linked) != EEXIST)
+      status = fs::Rename(dir, beside, dir, kMarker);
   }
   status.Update(fs::Unlink(dir, beside));
   if (status.ok()) status = fs::Sync(dir, kMarker);
@@ -72,13 +70,12 @@ absl::Status WriteMarker(const fs::Fd& dir, const std::string& id) {
 
 // Probes that were killed, as happens on storage that hangs, leave their file; the clock is the
 // storage server's own.
-absl::Status RemoveStaleProbes(const fs::Fd& incoming, time_t now) {
+absl::Status RemoveStaleProbes(const fs::Fd& incoming, absl::Time now) {
   VMKEEP_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs::List(incoming));
   for (const std::string& name : names) {
-    struct stat found{};
     if (!absl::StartsWith(name, kProbePrefix)) continue;
-    if (fstatat(incoming.get(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) continue;
-    if (found.st_mtime < now - kStaleProbeSeconds)
+    const absl::StatusOr<fs::FileInfo> found = fs::GetInfoBeneath(incoming, name);
+    if (found.ok() && found->modified < now - kStaleProbe)
       VMKEEP_RETURN_IF_ERROR(fs::Unlink(incoming, name));
   }
   return absl::OkStatus();
@@ -88,19 +85,20 @@ absl::Status RemoveStaleProbes(const fs::Fd& incoming, time_t now) {
 absl::Status WriteProbeFile(const fs::Fd& incoming) {
   const std::string name = absl::StrCat(kProbePrefix, NewUuid4());
   const std::string renamed = absl::StrCat(name, ".renamed");
-  struct stat found{};
+  absl::StatusOr<fs::FileInfo> found;
   VMKEEP_ASSIGN_OR_RETURN(fs::OutputFile file, fs::OutputFile::Create(incoming, name, 0600));
   absl::Status status = file.WriteAt(0, std::string(kProbeBytes, 'p'));
   if (status.ok()) status = file.Finish();
   if (status.ok()) status = fs::Rename(incoming, name, incoming, renamed);
-  if (status.ok() && fstatat(incoming.get(), renamed.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) {
-    status = fs::error::FromErrno(errno, "cannot look at", renamed);
+  if (status.ok()) {
+    found = fs::GetInfoBeneath(incoming, renamed);
+    status = found.status();
   }
   // Both names whatever happened: a probe leaves nothing behind.
   status.Update(fs::Unlink(incoming, name));
   status.Update(fs::Unlink(incoming, renamed));
   if (status.ok()) status = fs::Sync(incoming, name);
-  if (status.ok()) status = RemoveStaleProbes(incoming, found.st_mtime);
+  if (status.ok()) status = RemoveStaleProbes(incoming, found->modified);
   return status;
 }
 
@@ -112,7 +110,48 @@ absl::StatusOr<v1::ProbeResult> ProbeOpened(const RepositoryRoot& root) {
   result.set_id(root.id());
   result.set_total_bytes(space.total_bytes);
   result.set_free_bytes(space.free_bytes);
+  result.set_target(LookAtTarget(root.path()).words);
   return result;
+}
+
+absl::StatusOr<v1::ProbeResult> Look(const v1::Probe& job) {
+  VMKEEP_ASSIGN_OR_RETURN(const RepositoryRoot root, RepositoryRoot::Open(job.repository()));
+  return ProbeOpened(root);
+}
+
+absl::StatusOr<v1::ProbeResult> Init(const v1::InitRepository& job) {
+  const std::string& path = job.repository().root();
+  std::string id = job.repository().id();
+  if (id.empty()) id = NewUuid4();
+  if (!IsUuid(id))
+    return InvalidArgument("repository.id", "must be a UUID in lower case, or empty for a new one");
+  VMKEEP_ASSIGN_OR_RETURN(const fs::Fd dir, OpenRootFolder(path));
+  const absl::StatusOr<std::string> found = ReadMarker(dir, path);
+  if (!found.ok()) {
+    if (ErrorReason(found.status()) != "REPOSITORY_MARKER_ABSENT") return found.status();
+    const absl::StatusOr<bool> mount_point = fs::IsMountPoint(dir);
+    if (!mount_point.ok()) return error::AtRepository(mount_point.status(), path);
+    // "/" is a mount point too, and exactly the disk that must not be filled.
+    if (!job.allow_plain_directory() &&
+        (!*mount_point || path.find_first_not_of('/') == std::string::npos)) {
+      return error::RepositoryNotMounted(path, "it is an ordinary folder of the host's own disk");
+    }
+    VMKEEP_RETURN_IF_ERROR(error::AtRepository(WriteMarker(dir, id), path));
+  }
+  v1::Repository any;
+  any.set_root(path);
+  VMKEEP_ASSIGN_OR_RETURN(const RepositoryRoot root, RepositoryRoot::Open(any));
+  VMKEEP_RETURN_IF_ERROR(root.Scrub().status());
+  return ProbeOpened(root);
+}
+
+// An error tells what is behind the path too: of a mount that is not there, the host's own disk.
+absl::StatusOr<v1::ProbeResult> WithTarget(absl::StatusOr<v1::ProbeResult> result,
+                                           const std::string& path) {
+  if (result.ok() || !absl::StartsWith(ErrorReason(result.status()), "REPOSITORY_")) return result;
+  const Target target = LookAtTarget(path);
+  return target.words.empty() ? result.status()
+                              : error::WithTarget(result.status(), target.words, target.remedy);
 }
 
 }  // namespace
@@ -162,34 +201,11 @@ absl::StatusOr<fs::Space> RepositoryRoot::Space() const {
 }
 
 absl::StatusOr<v1::ProbeResult> Probe(const v1::Probe& job) {
-  VMKEEP_ASSIGN_OR_RETURN(const RepositoryRoot root, RepositoryRoot::Open(job.repository()));
-  return ProbeOpened(root);
+  return WithTarget(Look(job), job.repository().root());
 }
 
 absl::StatusOr<v1::ProbeResult> InitRepository(const v1::InitRepository& job) {
-  const std::string& path = job.repository().root();
-  std::string id = job.repository().id();
-  if (id.empty()) id = NewUuid4();
-  if (!IsUuid(id))
-    return InvalidArgument("repository.id", "must be a UUID in lower case, or empty for a new one");
-  VMKEEP_ASSIGN_OR_RETURN(const fs::Fd dir, OpenRootFolder(path));
-  const absl::StatusOr<std::string> found = ReadMarker(dir, path);
-  if (!found.ok()) {
-    if (ErrorReason(found.status()) != "REPOSITORY_MARKER_ABSENT") return found.status();
-    const absl::StatusOr<bool> mount_point = fs::IsMountPoint(dir);
-    if (!mount_point.ok()) return error::AtRepository(mount_point.status(), path);
-    // "/" is a mount point too, and exactly the disk that must not be filled.
-    if (!job.allow_plain_directory() &&
-        (!*mount_point || path.find_first_not_of('/') == std::string::npos)) {
-      return error::RepositoryNotMounted(path, "it is an ordinary folder of the host's own disk");
-    }
-    VMKEEP_RETURN_IF_ERROR(error::AtRepository(WriteMarker(dir, id), path));
-  }
-  v1::Repository any;
-  any.set_root(path);
-  VMKEEP_ASSIGN_OR_RETURN(const RepositoryRoot root, RepositoryRoot::Open(any));
-  VMKEEP_RETURN_IF_ERROR(root.Scrub().status());
-  return ProbeOpened(root);
+  return WithTarget(Init(job), job.repository().root());
 }
 
 bool IsIncomingName(absl::string_view name) {

@@ -115,7 +115,11 @@ class Seal {
     absl::Status status = fs::Rename(staging_, staged_name_, folder_, kExportFolder);
     status.Update(FaultPoint("worker.seal.rename.after"));
     VMKEEP_ASSIGN_OR_RETURN(const bool renamed, fs::Exists(folder_, kExportFolder));
-    if (renamed) return absl::OkStatus();
+    if (renamed) {
+      // By its new name: a client of SMB goes on to say the old one for what is opened below.
+      VMKEEP_ASSIGN_OR_RETURN(export_, fs::OpenDir(folder_, kExportFolder));
+      return absl::OkStatus();
+    }
     VMKEEP_RETURN_IF_ERROR(status);
     return refuse_(staged_name_, "it was renamed and cannot be found");
   }
@@ -188,7 +192,7 @@ class Seal {
   const Refuse refuse_;
   fs::Fd folder_;
   fs::Fd staging_;           // invalid when there is none
-  fs::Fd export_;            // stays the same folder when it is renamed
+  fs::Fd export_;            // opened again when it is renamed
   std::string staged_name_;  // empty: it has its final name already
   ExportTree tree_;
 };

@@ -6,14 +6,12 @@
 #include "common/status_macros.h"
 #include "common/utf8.h"
 #include "executor/worker/errors.h"
+#include "executor/worker/stdio.h"
 
 #include "absl/strings/string_view.h"
-#include <poll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
-#include <array>
-#include <cerrno>
+#include <optional>
+#include <span>
 #include <thread>
 #include <utility>
 
@@ -21,18 +19,7 @@ namespace vmkeep::worker {
 namespace {
 
 // How often the watching thread looks at the clock.
-constexpr int kTickMillis = 100;
-
-// False when the reader is gone.
-bool WriteAll(int fd, absl::string_view text) {
-  while (!text.empty()) {
-    const ssize_t put = write(fd, text.data(), text.size());
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return false;
-    text.remove_prefix(static_cast<size_t>(put));
-  }
-  return true;
-}
+constexpr absl::Duration kTick = absl::Milliseconds(100);
 
 v1::Error ToWire(const absl::Status& status) {
   v1::Error error;
@@ -41,13 +28,6 @@ v1::Error ToWire(const absl::Status& status) {
   error.set_message(ToUtf8(status.message()));
   for (const auto& [key, value] : ErrorDetails(status)) (*error.mutable_metadata())[key] = value;
   return error;
-}
-
-// Why there is something to read after the request: the parent's end, or anything that it said.
-JobContext::Why WhyReadable(int fd) {
-  char next = 0;
-  const ssize_t got = read(fd, &next, 1);
-  return got == 0 ? JobContext::Why::kParentEnded : JobContext::Why::kAsked;
 }
 
 // Of the jobs that move bytes for long.
@@ -64,7 +44,7 @@ absl::Status Stalled(const v1::Request& request, absl::Duration after) {
 
 }  // namespace
 
-Session::Session(int in, int out)
+Session::Session(fs::NativeFd in, fs::NativeFd out)
     : in_(in),
       out_(out),
       context_(&RealClock(), [this](const v1::Progress& progress) { WriteProgress(progress); }) {}
@@ -75,13 +55,16 @@ int Session::Run(const Job& job) {
     Answer(request.status());
     return 1;
   }
-  const int job_ended = eventfd(0, EFD_CLOEXEC);
-  std::thread watcher([&] { Watch(*request, job_ended); });
+  WatchInput();
+  std::thread watcher([&] { Watch(*request); });
   const absl::StatusOr<v1::Result> result = job(*request, &context_);
   Answer(result);
-  (void)eventfd_write(job_ended, 1);
+  {
+    MutexLock lock(&watched_->mu);
+    watched_->job_ended = true;
+  }
+  watched_->changed.NotifyAll();
   watcher.join();
-  close(job_ended);
   return result.ok() ? 0 : 1;
 }
 
@@ -98,32 +81,50 @@ absl::StatusOr<v1::Request> Session::ReadRequest() {
       more_was_read_ = read_bytes > line->size() + 1;
       return request;
     }
-    const ssize_t got = read(in_, buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return InvalidArgument("job", "the input ended before a request");
-    read_bytes += static_cast<size_t>(got);
-    lines.Append(absl::string_view(buffer.data(), static_cast<size_t>(got)));
+    const size_t got = ReadSome(in_, buffer);
+    if (got == 0) return InvalidArgument("job", "the input ended before a request");
+    read_bytes += got;
+    lines.Append(absl::string_view(buffer.data(), got));
   }
 }
 
-void Session::Watch(const v1::Request& request, int job_ended) {
+void Session::WatchInput() {
+  if (more_was_read_) {
+    MutexLock lock(&watched_->mu);
+    watched_->cancel = JobContext::Why::kAsked;
+    return;
+  }
+  // Detached: nothing but the parent ends a read that waits. It touches nothing of the session's.
+  std::thread([in = Duplicate(in_), watched = watched_] {
+    char next = 0;
+    const bool ended = ReadSome(in.get(), std::span(&next, 1)) == 0;
+    {
+      MutexLock lock(&watched->mu);
+      watched->cancel = ended ? JobContext::Why::kParentEnded : JobContext::Why::kAsked;
+    }
+    watched->changed.NotifyAll();
+  }).detach();
+}
+
+void Session::Watch(const v1::Request& request) {
   Clock& clock = RealClock();
   const absl::Duration stall = StallTime(request);
   std::optional<absl::Duration> give_up_at;
   std::pair last_move(context_.moves(), clock.Monotonic());
   while (true) {
-    std::array<pollfd, 2> fds{pollfd{job_ended, POLLIN, 0},
-                              pollfd{give_up_at ? -1 : in_, POLLIN, 0}};
-    (void)poll(fds.data(), fds.size(), kTickMillis);
-    if (fds[0].revents != 0) return;
-    const absl::Duration now = clock.Monotonic();
-    const bool more = std::exchange(more_was_read_, false);
-    if (fds[1].revents != 0 || more) {
-      // Too late for a job in its last step: that one finishes, and the parent's deadline is what
-      // ends it at worst.
-      const JobContext::Why why = more ? JobContext::Why::kAsked : WhyReadable(in_);
-      give_up_at = context_.Cancel(why) ? now + kCancelGrace : absl::InfiniteDuration();
+    std::optional<JobContext::Why> cancel;
+    {
+      MutexLock lock(&watched_->mu);
+      if (!watched_->job_ended && !watched_->cancel)
+        watched_->changed.WaitFor(&watched_->mu, kTick);
+      if (watched_->job_ended) return;
+      cancel = std::exchange(watched_->cancel, std::nullopt);
     }
+    const absl::Duration now = clock.Monotonic();
+    // Too late for a job in its last step: that one finishes, and the parent's deadline is what
+    // ends it at worst.
+    if (cancel)
+      give_up_at = context_.Cancel(*cancel) ? now + kCancelGrace : absl::InfiniteDuration();
     if (give_up_at && now >= *give_up_at) GiveUp(error::Cancelled());
     if (const int64_t moves = context_.moves(); moves < 0 || moves != last_move.first)
       last_move = {moves, now};
@@ -138,30 +139,30 @@ bool Session::Answer(const absl::StatusOr<v1::Result>& result) {
   } else {
     *response.mutable_error() = ToWire(result.status());
   }
-  const absl::StatusOr<std::string> line = jsonl::Encode(response);
-  MutexLock lock(&mu_);
-  if (std::exchange(answered_, true) || !line.ok()) return false;
-  return WriteAll(out_, *line);
+  absl::StatusOr<std::string> line = jsonl::Encode(response);
+  {
+    MutexLock lock(&mu_);
+    if (std::exchange(answered_, true) || !line.ok()) return false;
+  }
+  out_.Write(*std::move(line));
+  return true;
 }
 
 void Session::WriteProgress(const v1::Progress& progress) {
   v1::Response response;
   *response.mutable_progress() = progress;
-  const absl::StatusOr<std::string> line = jsonl::Encode(response);
+  absl::StatusOr<std::string> line = jsonl::Encode(response);
   MutexLock lock(&mu_);
   // Lines of two threads may overtake each other: an older one says nothing.
   if (progress.bytes_done() <= reported_bytes_) return;
   reported_bytes_ = progress.bytes_done();
-  // A reader that does not read must not stop the copy: without room for a whole line this one is
-  // dropped.
-  pollfd room{.fd = out_, .events = POLLOUT, .revents = 0};
-  if (answered_ || !line.ok() || poll(&room, 1, 0) != 1 || (room.revents & POLLOUT) == 0) return;
-  (void)WriteAll(out_, *line);
+  // A reader that does not read must not stop the job.
+  if (!answered_ && line.ok()) out_.Offer(*std::move(line));
 }
 
 void Session::GiveUp(const absl::Status& status) {
   // Without an answer of ours the job has just ended: let it.
-  if (Answer(status)) _exit(1);
+  if (Answer(status)) EndProcess(1);
 }
 
 }  // namespace vmkeep::worker

@@ -62,6 +62,7 @@ constexpr std::array kAdvice = {
            "truly. The VM itself was not touched."},
     Advice{"COPY_IN_USE", kStorage},
     Advice{"COPY_STALLED", kStorage},
+    Advice{"COPY_UNAVAILABLE", kBug},
     Advice{"DATABASE_ERROR",
            "The journal of the host's executor could not be read or written: check the disk under "
            "its --state_dir."},

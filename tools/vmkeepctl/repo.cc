@@ -11,15 +11,16 @@ std::string RepositoryTable(const v1::ListRepositoriesResponse& repositories) {
   std::vector<Row> rows;
   for (const v1::Repository& one : repositories.repositories()) {
     rows.push_back({OrDash(one.host_id()), absl::StrCat(one.slot()), OrDash(one.id()),
-                    OrDash(one.path()), v1::Repository::Health_Name(one.health()),
-                    FormatBytes(one.free_bytes()), FormatBytes(one.total_bytes()),
-                    FormatBytes(one.reserved_bytes()),
+                    OrDash(one.path()), OrDash(Printable(one.target())),
+                    v1::Repository::Health_Name(one.health()), FormatBytes(one.free_bytes()),
+                    FormatBytes(one.total_bytes()), FormatBytes(one.reserved_bytes()),
                     TimeText(one.probe_time(), one.has_probe_time()), Printable(one.message())});
   }
   return FormatTable({{"HOST"},
                       {"SLOT", Align::kRight},
                       {"ID"},
                       {"PATH"},
+                      {"ON"},
                       {"HEALTH"},
                       {"FREE", Align::kRight},
                       {"TOTAL", Align::kRight},

@@ -96,13 +96,13 @@ std::vector<VmRecord> ReadVms(Statements& statements) {
 std::vector<RepositoryRecord> ReadRepositories(Statements& statements) {
   std::vector<RepositoryRecord> repositories;
   BoundStatement rows = statements.Bind(
-      "SELECT host_id, slot, id, path, total_bytes, free_bytes, health, message, probe_time FROM "
-      "repository"
+      "SELECT host_id, slot, id, path, total_bytes, free_bytes, health, message, target, "
+      "probe_time FROM repository"
       " ORDER BY host_id, slot");
   while (rows->executeStep()) {
     RepositoryRecord& it = repositories.emplace_back();
     ReadRow(*rows, it.host_id, it.slot, it.id, it.path, it.total_bytes, it.free_bytes, it.health,
-            it.message, it.probe_time);
+            it.message, it.target, it.probe_time);
   }
   return repositories;
 }
@@ -165,10 +165,10 @@ void WriteRepositories(Statements& statements, const HostId& host,
   for (const RepositoryRecord& it : repositories) {
     statements.Run(
         "INSERT INTO repository (host_id, slot, id, path, total_bytes, free_bytes, health, "
-        "message, probe_time)"
-        " VALUES (?,?,?,?,?,?,?,?,?)",
+        "message, target, probe_time)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?)",
         host, it.slot, it.id, it.path, it.total_bytes, it.free_bytes, it.health, it.message,
-        it.probe_time);
+        it.target, it.probe_time);
   }
 }
 

@@ -160,10 +160,16 @@ ALTER TABLE vm ADD COLUMN overlay_message TEXT;
 ALTER TABLE vm ADD COLUMN overlay_files_only INTEGER;
 )sql";
 
+// What is behind a repository's path.
+constexpr char kVersion5[] = R"sql(
+ALTER TABLE repository ADD COLUMN target TEXT NOT NULL DEFAULT '';
+)sql";
+
 }  // namespace
 
 const sqlite::Migrations& StoreMigrations() {
-  static const sqlite::Migrations kMigrations = {kVersion1, kVersion2, kVersion3, kVersion4};
+  static const sqlite::Migrations kMigrations = {kVersion1, kVersion2, kVersion3, kVersion4,
+                                                 kVersion5};
   return kMigrations;
 }
 

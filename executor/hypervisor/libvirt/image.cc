@@ -1,5 +1,6 @@
 #include "executor/hypervisor/libvirt/image.h"
 
+#include "common/fs/files.h"
 #include "common/status_macros.h"
 
 #include "absl/strings/str_cat.h"
@@ -25,15 +26,13 @@ constexpr off_t kLockBytes = 200;
 class File {
  public:
   explicit File(const std::string& path) : fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
-  ~File() {
-    if (fd_ >= 0) close(fd_);
+  int fd() const { return fd_.get(); }
+  absl::StatusOr<fs::FileInfo> Look(const std::string& path) const {
+    return fs::GetInfo(fd_, path);
   }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  int fd() const { return fd_; }
 
  private:
-  const int fd_;
+  const fs::Fd fd_;
 };
 
 absl::Status FileError(int error, absl::string_view doing, absl::string_view path) {
@@ -63,7 +62,7 @@ absl::StatusOr<Qcow2Header> ReadHeader(int fd, const std::string& path) {
 
 // One image of a disk, as found.
 struct Found {
-  struct stat file = {};
+  fs::FileInfo file;
   int64_t virtual_bytes = 0;
   int64_t data_bytes = 0;
   ImageLayer below;  // no file: nothing is
@@ -82,13 +81,13 @@ class Inspection {
                                  "): see that it is there and that the executor may read it"));
     }
     Found found;
-    if (fstat(file.fd(), &found.file) != 0) return FileError(errno, "stat", layer.file);
-    if (S_ISBLK(found.file.st_mode)) {
+    VMKEEP_ASSIGN_OR_RETURN(found.file, file.Look(layer.file));
+    if (found.file.kind == fs::FileKind::kBlockDevice) {
       found.virtual_bytes = lseek(file.fd(), 0, SEEK_END);
       found.data_bytes = found.virtual_bytes;
-    } else if (S_ISREG(found.file.st_mode)) {
-      found.virtual_bytes = found.file.st_size;
-      found.data_bytes = int64_t{found.file.st_blocks} * 512;
+    } else if (found.file.kind == fs::FileKind::kFile) {
+      found.virtual_bytes = found.file.bytes;
+      found.data_bytes = found.file.stored_bytes;
     } else {
       return refuse("is neither a file nor a block device: correct the disk's source");
     }
@@ -168,11 +167,11 @@ class Inspection {
   const std::string& target_;
 };
 
-void TakeIdentity(const struct stat& file, Disk& disk) {
+void TakeIdentity(const fs::FileInfo& file, Disk& disk) {
   disk.SetIdentity(file);
-  disk.uid = file.st_uid;
-  disk.gid = file.st_gid;
-  disk.mode = file.st_mode & 07777;
+  disk.uid = file.uid;
+  disk.gid = file.gid;
+  disk.mode = file.mode & 07777;
 }
 
 }  // namespace
@@ -181,7 +180,7 @@ absl::Status InspectImage(Disk& disk) {
   const Inspection inspection(disk.target);
   ImageLayer top{disk.source, disk.format, ""};
   VMKEEP_ASSIGN_OR_RETURN(Found found, inspection.Look(top));
-  if (disk.block_device != S_ISBLK(found.file.st_mode)) {
+  if (disk.block_device != (found.file.kind == fs::FileKind::kBlockDevice)) {
     return inspection.Refusal(
         disk.source, disk.block_device
                          ? "is declared as a block device and is a file: use type='file'"

@@ -1,5 +1,6 @@
 // LibvirtHypervisor: after the merge, everything as it was; only then the overlay goes.
 
+#include "common/fs/files.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "executor/hypervisor/errors.h"
@@ -139,21 +140,20 @@ absl::Status Release(virDomainPtr domain, const VmLook& look, const VmDescriptio
 
 // The file that was described, and no other, gets back what libvirt changed.
 absl::Status PutOwnerBack(const Disk& disk) {
-  const int fd = open(disk.source.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("open ", disk.source));
-  struct stat found = {};
-  int error = fstat(fd, &found) == 0 ? 0 : errno;
-  const bool same = error == 0 && disk.IsOf(found);
-  if (error == 0 && !same) {
+  const fs::Fd file(open(disk.source.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) return absl::ErrnoToStatus(errno, absl::StrCat("open ", disk.source));
+  VMKEEP_ASSIGN_OR_RETURN(const fs::FileInfo found, fs::GetInfo(file, disk.source));
+  if (!disk.IsOf(found)) {
     log::Warning("disk_is_another_file", {{"file", disk.source}});
+    return absl::OkStatus();
   }
-  if (same && (found.st_uid != disk.uid || found.st_gid != disk.gid)) {
-    if (fchown(fd, disk.uid, disk.gid) != 0) error = errno;
+  int error = 0;
+  if (found.uid != disk.uid || found.gid != disk.gid) {
+    if (fchown(file.get(), disk.uid, disk.gid) != 0) error = errno;
   }
-  if (same && error == 0 && (found.st_mode & 07777) != disk.mode) {
-    if (fchmod(fd, disk.mode) != 0) error = errno;
+  if (error == 0 && (found.mode & 07777) != disk.mode) {
+    if (fchmod(file.get(), disk.mode) != 0) error = errno;
   }
-  close(fd);
   if (error == 0) return absl::OkStatus();
   return absl::ErrnoToStatus(error, absl::StrCat("put the owner back of ", disk.source));
 }

@@ -1,6 +1,7 @@
 #include "executor/hypervisor/sim/sim_hypervisor.h"
 
 #include "common/fault_point/fault_point.h"
+#include "common/fs/files.h"
 #include "common/status_macros.h"
 #include "executor/hypervisor/errors.h"
 #include "executor/hypervisor/sim/sim_overlay.h"
@@ -48,20 +49,20 @@ int64_t FileBytes(const std::string& path) {
 }
 
 absl::StatusOr<Disk> DescribeDisk(const SimDisk& disk) {
-  struct stat found = {};
-  if (stat(disk.base.c_str(), &found) != 0) {
+  const absl::StatusOr<fs::FileInfo> found = fs::GetHostInfo(disk.base);
+  if (!found.ok()) {
     return error::HypervisorFailed("look at " + disk.base, "there is no such file");
   }
   Disk described;
   described.target = disk.target;
   described.source = disk.base;
   described.format = disk.format;
-  described.virtual_bytes = found.st_size;
-  described.data_bytes = int64_t{found.st_blocks} * 512;
-  described.SetIdentity(found);
-  described.uid = found.st_uid;
-  described.gid = found.st_gid;
-  described.mode = found.st_mode & 07777;
+  described.virtual_bytes = found->bytes;
+  described.data_bytes = found->stored_bytes;
+  described.SetIdentity(*found);
+  described.uid = found->uid;
+  described.gid = found->gid;
+  described.mode = found->mode & 07777;
   return described;
 }
 

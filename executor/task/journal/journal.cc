@@ -2,6 +2,7 @@
 
 #include "common/error.h"
 #include "common/fault_point/fault_point.h"
+#include "common/host/state_folder.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "common/utf8.h"
@@ -12,10 +13,7 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/numbers.h"
-#include <fcntl.h>
 #include <sqlite3.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -173,11 +171,7 @@ std::vector<KnownTask> journal::ReadTasks(SQLite::Database& db, absl::string_vie
 absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const std::string& folder, Clock& clock) {
   const std::string path = folder + "/journal.db";
   // SQLite gives its -wal and -shm the mode of the file that is there.
-  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("open ", path));
-  const bool closed_to_others = fchmod(fd, 0600) == 0;
-  close(fd);
-  if (!closed_to_others) return absl::ErrnoToStatus(errno, absl::StrCat("chmod ", path));
+  VMKEEP_RETURN_IF_ERROR(host::MakePrivateFile(path));
   VMKEEP_ASSIGN_OR_RETURN(auto db, sqlite::Open(path, JournalMigrations()));
   // Domain XML with secrets does not stay in the file when its row is gone.
   VMKEEP_RETURN_IF_ERROR(sqlite::Guard("configure the journal", [&db]() -> absl::Status {

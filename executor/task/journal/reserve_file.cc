@@ -1,30 +1,30 @@
 #include "executor/task/journal/reserve_file.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "common/host/state_folder.h"
 
+#include <cstdint>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 namespace vmkeep::executor {
 namespace {
 
-constexpr off_t kBytes = 8 << 20;
+constexpr int64_t kBytes = 8 << 20;
 
 }  // namespace
 
 ReserveFile::ReserveFile(std::string path) : path_(std::move(path)) {}
 
 void ReserveFile::Fill() {
-  struct stat found;
-  if (stat(path_.c_str(), &found) == 0 && found.st_size == kBytes) return;
-  const int fd = open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0) return;
-  const bool filled = posix_fallocate(fd, 0, kBytes) == 0;
-  close(fd);
-  if (!filled) unlink(path_.c_str());
+  std::error_code failed;
+  if (std::filesystem::file_size(path_, failed) == kBytes && !failed) return;
+  (void)host::AllocateFile(path_, kBytes);
 }
 
-bool ReserveFile::Release() { return unlink(path_.c_str()) == 0; }
+bool ReserveFile::Release() {
+  std::error_code failed;
+  return std::filesystem::remove(path_, failed);
+}
 
 }  // namespace vmkeep::executor

@@ -259,8 +259,8 @@ TEST_P(StoreContract, KeepsTheInventory) {
       Uuid(2), "web", "kvm-1", PowerState::kPaused,
       Overlay{At(1), 5, Uuid(3), {"/b", "/a"}, true, "merge it", "MERGE_FAILED", "no space", true}};
   const VmRecord plain{Uuid(1), "db", "kvm-1", PowerState::kOff, std::nullopt};
-  const RepositoryRecord repository{Uuid(4),      "kvm-1", 1,    "/mnt/backup-p", 10, 5,
-                                    Health::kIll, "slow",  At(2)};
+  const RepositoryRecord repository{Uuid(4), "kvm-1",      1,      "/mnt/backup-p", 10,
+                                    5,       Health::kIll, "slow", "nfs4 nas:/p",   At(2)};
   const auto put = [&](const std::vector<VmRecord>& vms,
                        const std::vector<RepositoryRecord>& repositories) {
     return CommitAndWait(*store_, [&](StoreTransaction& transaction) -> absl::StatusOr<Records> {

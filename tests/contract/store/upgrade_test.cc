@@ -137,6 +137,24 @@ TEST_F(UpgradeTest, AnOverlayOfTheThirdSchemaHasNothingInItsWay) {
               IsOk());
 }
 
+TEST_F(UpgradeTest, OfARepositoryOfTheFourthSchemaItIsNotKnownWhatIsBehindIt) {
+  {
+    const sqlite::Migrations fourth(StoreMigrations().begin(), StoreMigrations().begin() + 4);
+    VMKEEP_ASSERT_OK_AND_ASSIGN(const auto db, sqlite::Open(path_, fourth));
+    db->exec("UPDATE repository SET message='ill'");
+  }
+  VMKEEP_ASSERT_OK_AND_ASSIGN(const auto store, SqliteBackupStore::Open(path_, clock_));
+  ASSERT_THAT(ReadAndWait(*store,
+                          [](StoreView& view) -> absl::Status {
+                            VMKEEP_ASSIGN_OR_RETURN(const auto repositories,
+                                                    view.ListRepositories());
+                            EXPECT_EQ(repositories.at(0).message, "ill");
+                            EXPECT_EQ(repositories.at(0).target, "");
+                            return absl::OkStatus();
+                          }),
+              IsOk());
+}
+
 TEST_F(UpgradeTest, ItIsBroughtUpToDateOnce) {
   for (int open = 0; open < 2; ++open) {
     VMKEEP_ASSERT_OK_AND_ASSIGN(const auto store, SqliteBackupStore::Open(path_, clock_));

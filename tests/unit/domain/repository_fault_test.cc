@@ -32,6 +32,9 @@ TEST(RepositoryFaultTest, EachReasonOfTheExecutorIsTheRepositorysFaultOrKnownNot
       "SOURCE_BUSY", "SOURCE_VIEW_LOST", "ALREADY_PUBLISHED", "STALE_EPOCH", "EXECUTOR_STOPPED",
       "OVERLAY_SPACE", "EXECUTOR_RESTARTED", "DISK_CHANGED", "MERGE_DEADLINE", "MERGE_OUTRUN",
       "UNKNOWN_OVERLAY", "SEQUENCE_UNKNOWN", "EXPORT_DEADLINE", "EXPORT_LOST", "EXPORT_INCOMPLETE",
+      "COPY_UNAVAILABLE",
+      // Of common/fs: the worker tells by them which of the repository's it is.
+      "NO_SPACE", "NOT_PERMITTED", "PATH_LEAVES_FOLDER",
       // Hyper-V's own: the host, the VM or our scripts.
       "SCRIPT_TAMPERED", "SCRIPT_FAILED", "SCRIPT_PROTOCOL", "SCRIPT_DEADLINE",
       "SCRIPT_NOT_CANCELLED", "HYPERV_MISSING", "HYPERV_ACCESS_DENIED", "VM_AMBIGUOUS",

@@ -198,25 +198,25 @@ TEST_F(InspectTest, RawIsNeverProbed) {
 }
 
 TEST(IdentityTest, OfAFileItsInodeOfADeviceItsNumber) {
-  struct stat file = {};
-  file.st_mode = S_IFREG;
-  file.st_dev = 1;
-  file.st_ino = 2;
+  fs::FileInfo file;
+  file.kind = fs::FileKind::kFile;
+  file.device = 1;
+  file.inode = 2;
   Disk disk;
   disk.SetIdentity(file);
   EXPECT_TRUE(disk.IsOf(file));
-  file.st_ino = 3;
+  file.inode = 3;
   EXPECT_FALSE(disk.IsOf(file));
 
-  struct stat device = {};
-  device.st_mode = S_IFBLK;
-  device.st_dev = 1;
-  device.st_ino = 2;
-  device.st_rdev = 1793;
+  fs::FileInfo device;
+  device.kind = fs::FileKind::kBlockDevice;
+  device.device = 1;
+  device.inode = 2;
+  device.device_number = 1793;
   disk.SetIdentity(device);
-  device.st_ino = 3;
+  device.inode = 3;
   EXPECT_TRUE(disk.IsOf(device)) << "udev made its node anew";
-  device.st_rdev = 1794;
+  device.device_number = 1794;
   EXPECT_FALSE(disk.IsOf(device)) << "another device by that name";
 }
 

@@ -244,7 +244,7 @@ TEST_F(CopyTest, AReadErrorIsSaidWithItsOffset) {
   const std::string source = MakeSource(RandomBytes(9 << 20, 1));
   EXPECT_EXIT(
       {
-        test::TrapSyscall(SYS_pread64, EIO);
+        FailReadsFrom(1 << 20, EIO);
         const absl::Status status = CopyOf(source).status();
         const bool said = status.code() == absl::StatusCode::kDataLoss &&
                           ErrorReason(status) == "SOURCE_READ_ERROR" &&

@@ -447,7 +447,7 @@ TEST_F(SealExportTest, AReadThatFailsIsTheRepositorysFault) {
   Export();
   EXPECT_EXIT(
       {
-        test::FailSyscall(SYS_pread64, EIO);
+        FailReadsFrom(4096, EIO);
         const absl::Status status = Seal(SealRequest()).status();
         std::exit(ErrorReason(status) == "REPOSITORY_IO_ERROR" ? 0 : 1);
       },

@@ -9,10 +9,18 @@
 #include "vmkeep/worker/v1/worker.pb.h"
 
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -28,6 +36,24 @@ inline constexpr char kVm[] = "11111111-2222-4333-8444-555555555555";
 inline constexpr char kBackup[] = "01890a5d-ac96-774b-bcce-b302099a8057";
 inline constexpr char kTask[] = "01890a5d-ac96-774b-bcce-b302099a8058";
 inline constexpr char kIncoming[] = "01890a5d-ac96-774b-bcce-b302099a8058.1";
+
+// Makes the kernel fail every pread() at `offset` or behind it, for good: the marker and the lists
+// of a small repository can still be read. In a child (death tests).
+inline void FailReadsFrom(uint32_t offset, int err) {
+  std::array<sock_filter, 6> program{{
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pread64, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[3])),  // its low half
+      BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, offset, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<uint32_t>(err)),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  }};
+  const sock_fprog filter{.len = program.size(), .filter = program.data()};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) {
+    std::abort();
+  }
+}
 
 // A clock that moves on by a second whenever it is asked, so that each progress is passed on.
 class RestlessClock final : public Clock {

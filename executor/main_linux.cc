@@ -36,7 +36,7 @@ int main(int argc, char** argv) {
   const absl::StatusOr<vmkeep::executor::Options> options =
       vmkeep::executor::ParseOptions(argc, argv);
   if (!options.ok()) return Fail(options.status());
-  vmkeep::log::Init("vmkeep-executor", options->log_level);
+  if (const absl::Status log = vmkeep::executor::InitLog(*options); !log.ok()) return Fail(log);
   umask(0077);  // journal, socket and overlays are nobody else's
   const sigset_t signals = BlockEndSignals();
 

@@ -1,6 +1,5 @@
-#include "common/fs/fd.h"
-
 #include "common/fs/errors.h"
+#include "common/fs/fd.h"
 
 #include <unistd.h>
 
@@ -15,7 +14,7 @@ Fd::~Fd() {
 Fd& Fd::operator=(Fd&& other) noexcept {
   if (this != &other) {
     if (fd_ >= 0) close(fd_);
-    fd_ = std::exchange(other.fd_, -1);
+    fd_ = other.Release();
   }
   return *this;
 }
