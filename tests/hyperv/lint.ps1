@@ -1,4 +1,4 @@
-# Reads scripts as PowerShell itself does and prints what breaks the rules for executor/hypervisor/hyperv/scripts, as
+# Reads scripts as PowerShell itself does and prints what breaks the rules for executor/hypervisor/hyperv, as
 # "file:line: rule: text". Exit code 1 when there is anything. Arguments: the files, all that belong together.
 Set-StrictMode -Version 2
 $ErrorActionPreference = 'Stop'
@@ -13,6 +13,7 @@ $Known = @{
     'New-Object' = 'TypeName ArgumentList @'; 'Remove-Item' = 'LiteralPath'; 'Resolve-Path' = 'LiteralPath'
     'Select-Object' = 'First Unique'; 'Set-StrictMode' = 'Version'; 'Sort-Object' = 'Property Descending'
     'Start-Sleep' = 'Milliseconds'; 'Stop-Job' = 'Job'; 'Test-Path' = 'LiteralPath PathType'; 'Where-Object' = '@'
+    'Get-SmbGlobalMapping' = '@'  # the kit's
     'Get-CimInstance' = 'Namespace ClassName Filter OperationTimeoutSec'
     'Get-CimAssociatedInstance' = 'InputObject Association ResultClassName OperationTimeoutSec'
     'Invoke-CimMethod' = 'InputObject MethodName Arguments OperationTimeoutSec'

@@ -44,6 +44,11 @@ class Lint(unittest.TestCase):
         self.assertRegex(said[-1], f"^read {len(files)} scripts with [1-9][0-9]* functions: 0 findings$")
         self.assertGreaterEqual(len(files), 5)
 
+    def test_the_kit(self):
+        code, said = lint(*host.SCRIPTS.parent.glob("host-kit/*.ps1"))
+        self.assertEqual(code, 0, "\n".join(said))
+        self.assertRegex(said[-1], "^read 1 scripts with [1-9][0-9]* functions: 0 findings$")
+
     def test_each_rule_finds_what_is_bad(self):
         with tempfile.TemporaryDirectory() as folder:
             wanted = {}
