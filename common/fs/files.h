@@ -71,6 +71,9 @@ absl::StatusOr<size_t> ReadAt(const Fd& fd, int64_t offset, std::span<std::byte>
 // A hint that what the system has in memory of these bytes is not needed, so that the next read
 // comes from the storage. `bytes` 0: to the end.
 void ForgetCached(const Fd& fd, int64_t offset, int64_t bytes);
+// A hint that the system shall read what is asked for and no more, for a file whose readers are at
+// several places at once.
+void DoNotReadAhead(const Fd& fd);
 
 // The names in an open folder, without "." and "..", in no order.
 absl::StatusOr<std::vector<std::string>> List(const Fd& dir);

@@ -140,6 +140,8 @@ void ForgetCached(const Fd& fd, int64_t offset, int64_t bytes) {
   (void)posix_fadvise(fd.get(), offset, bytes, POSIX_FADV_DONTNEED);
 }
 
+void DoNotReadAhead(const Fd& fd) { (void)posix_fadvise(fd.get(), 0, 0, POSIX_FADV_RANDOM); }
+
 absl::Status Sync(const Fd& fd, absl::string_view path) {
   if (fsync(fd.get()) != 0) return error::FromErrno(errno, "cannot flush", path);
   return absl::OkStatus();

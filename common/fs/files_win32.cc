@@ -204,7 +204,9 @@ absl::StatusOr<size_t> ReadAt(const Fd& fd, int64_t offset, std::span<std::byte>
   return done;
 }
 
-void ForgetCached(const Fd&, int64_t, int64_t) {}  // Windows knows no such hint
+// Windows takes such hints only when a file is opened.
+void ForgetCached(const Fd&, int64_t, int64_t) {}
+void DoNotReadAhead(const Fd&) {}
 
 absl::Status Sync(const Fd& fd, absl::string_view path) {
   if (FlushFileBuffers(fd.get()) != 0) return absl::OkStatus();

@@ -149,6 +149,7 @@ absl::StatusOr<digest::Sha256> HashWhole(const ReadBack& file) {
 absl::StatusOr<std::string> HashIntoList(const ReadBack& file, const fs::Fd& folder,
                                          const std::string& list_file) {
   VMKEEP_ASSIGN_OR_RETURN(fs::OutputFile list, fs::OutputFile::Create(folder, list_file, 0600));
+  file.DoNotReadAhead();
   VMKEEP_ASSIGN_OR_RETURN(std::string root, ListMaker(&file, &list).Run());
   VMKEEP_RETURN_IF_ERROR(FaultPoint("worker.seal.flush-list.before"));
   VMKEEP_RETURN_IF_ERROR(list.Finish());

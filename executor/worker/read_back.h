@@ -30,6 +30,9 @@ class ReadBack {
   // What is allocated of it, at most its length.
   int64_t data_bytes() const;
 
+  // Before it is read at several places at once: what the system reads ahead there another thread
+  // reads anyway, or has read and dropped, and it would stay in the cache.
+  void DoNotReadAhead() const { fs::DoNotReadAhead(fd_); }
   // Fills `into`, in steps of a MiB, each of which is progress and may be cancelled.
   absl::Status Read(int64_t offset, std::span<std::byte> into) const;
   // Refuses a file that was written to, or replaced, since Open().

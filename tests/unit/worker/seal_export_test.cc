@@ -410,7 +410,8 @@ TEST_F(SealExportTest, AFileThatIsStillWrittenToIsNoExport) {
   }
 }
 
-// Seen red: without the POSIX_FADV_DONTNEED of Open(), and without that of Read().
+// Seen red: without the POSIX_FADV_DONTNEED of Open(), and without that of Read(); where the system
+// reads 8 MiB ahead, now and then also without DoNotReadAhead().
 TEST_F(SealExportTest, WhatWasJustWrittenIsReadFromTheDiskAndDoesNotStayInTheCache) {
   Export();
   const std::string disk = Staged(kDisks + std::string("data.vhd"));
