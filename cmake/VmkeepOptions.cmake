@@ -8,6 +8,8 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 if(WIN32)
   # Windows Server 2016 and later; without the macros of windows.h that are words of ours (min, ERROR, ...).
   add_compile_definitions(_WIN32_WINNT=0x0A00 WIN32_LEAN_AND_MEAN NOMINMAX NOGDI)
+  # No path of the machine that builds goes into a program: the archive is the same wherever it is made.
+  add_compile_options("-ffile-prefix-map=${VMKEEP_SYSROOT}/=" "-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=")
   # libstdc++ 12's own semaphore for systems without futexes loses a wake-up: a ~stop_callback() that meets its stop waits for ever there
   # (SpawnTest.AStopMayComeAsTheReadEnds). Its other one, over sem_t, does not.
   add_compile_definitions(_GLIBCXX_USE_POSIX_SEMAPHORE)
