@@ -4,9 +4,9 @@
 #include "executor/options.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <sys/stat.h>
 
+#include <csignal>
 #include <cstdio>
 #include <memory>
 #include <string>

@@ -13,7 +13,7 @@ namespace vmkeep::fs::error {
 namespace {
 
 struct Kind {
-  absl::StatusCode code;
+  absl::StatusCode code = absl::StatusCode::kUnknown;
   absl::string_view reason;
 };
 

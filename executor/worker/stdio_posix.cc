@@ -1,11 +1,11 @@
 #include "executor/worker/stdio.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 
 namespace vmkeep::worker {
 
