@@ -1,4 +1,5 @@
 #include "common/clock.h"
+#include "common/host/state_folder.h"
 #include "common/status_macros.h"
 #include "executor/backends.h"
 #include "executor/hypervisor/libvirt/libvirt_hypervisor.h"
@@ -7,22 +8,13 @@
 #include "executor/metrics/families.h"
 #include "executor/task/late_hypervisor.h"
 
-#include "absl/strings/str_cat.h"
-
-#include <filesystem>
-#include <system_error>
 #include <vector>
 
 namespace vmkeep::executor {
 namespace {
 
 absl::StatusOr<std::unique_ptr<Hypervisor>> OpenSim(const Options& options) {
-  std::error_code failed;
-  std::filesystem::create_directories(options.sim_dir, failed);
-  if (failed) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("make ", options.sim_dir, ": ", failed.message()));
-  }
+  VMKEEP_RETURN_IF_ERROR(host::MakeStateFolder(options.sim_dir));
   VMKEEP_ASSIGN_OR_RETURN(const std::vector<SimVmSpec> vms, ParseSimVms(options.sim_vms));
   for (const SimVmSpec& vm : vms) VMKEEP_RETURN_IF_ERROR(CreateSimVm(options.sim_dir, vm));
   return std::make_unique<SimHypervisor>(options.sim_dir);

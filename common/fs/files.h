@@ -101,6 +101,10 @@ absl::Status RemoveIfEmpty(const Fd& dir, const std::string& name);
 // Absent is success.
 absl::Status Unlink(const Fd& dir, const std::string& name);
 
+// Our folders hold files and, of an export, a few folders: what is nested deeper than this was not
+// made by us, and RemoveTree() refuses it (TREE_TOO_DEEP).
+inline constexpr int kMaxTreeDepth = 32;
+
 // Removes the entry and all below it, by descriptors: links are removed, never followed; another
 // file system mounted inside is not entered; a read-only folder of this user's is made writable.
 // Repeated until the folder is empty, because NFS leaves .nfs* names behind for files that are

@@ -23,7 +23,6 @@ namespace vmkeep::fs {
 namespace {
 
 constexpr DWORD kShareAll = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
-constexpr size_t kMaxStepBytes = size_t{16} << 20;  // far below what a DWORD holds
 constexpr ACCESS_MASK kReadFolder = FILE_LIST_DIRECTORY | FILE_TRAVERSE;
 // FlushFileBuffers() of a folder asks for the right to write to it.
 constexpr ACCESS_MASK kFlushFolder = kReadFolder | FILE_ADD_FILE;
@@ -193,7 +192,7 @@ absl::StatusOr<size_t> ReadAt(const Fd& fd, int64_t offset, std::span<std::byte>
     at.Offset = static_cast<DWORD>(from);
     at.OffsetHigh = static_cast<DWORD>(from >> 32);
     DWORD got = 0;
-    const auto step = static_cast<DWORD>(std::min(into.size() - done, kMaxStepBytes));
+    const auto step = static_cast<DWORD>(std::min(into.size() - done, win32::kMaxStepBytes));
     if (::ReadFile(fd.get(), into.data() + done, step, &got, &at) == 0) {
       if (GetLastError() == ERROR_HANDLE_EOF) break;
       return win32::LastError("cannot read", path);

@@ -19,10 +19,6 @@
 namespace vmkeep::fs {
 namespace {
 
-// Our folders hold files and, of an export, a few folders; what is nested deeper than this was not
-// made by us.
-constexpr int kMaxDepth = 32;
-
 struct CloseDir {
   void operator()(DIR* dir) const noexcept { (void)closedir(dir); }
 };
@@ -70,7 +66,7 @@ Pass RemoveEntries(DIR* dir, int depth) {
 }
 
 absl::Status RemoveFolder(int parent, const char* name, int depth) {
-  if (depth > kMaxDepth) return error::TooDeep(name);
+  if (depth > kMaxTreeDepth) return error::TooDeep(name);
   VMKEEP_ASSIGN_OR_RETURN(const DirHandle dir, OpenForRemoval(parent, name));
   // Passes, because removing while reading may skip entries, and because NFS renames a file that is
   // open somewhere on this host to .nfs* instead of removing it. Each pass but the last removes

@@ -14,13 +14,10 @@
 namespace vmkeep::fs {
 namespace {
 
-// As in folders_posix.cc.
-constexpr int kMaxDepth = 32;
-
 absl::Status RemoveEntry(const Fd& parent, const std::wstring& name, int depth);
 
 absl::Status Empty(const Fd& folder, const std::string& name, int depth) {
-  if (depth > kMaxDepth) return error::TooDeep(name);
+  if (depth > kMaxTreeDepth) return error::TooDeep(name);
   // Passes, because what is removed goes, on some file systems, when the last handle of any process
   // is closed. Each but the last removes something, so they end.
   while (true) {

@@ -9,11 +9,6 @@
 #include <algorithm>
 
 namespace vmkeep::fs {
-namespace {
-
-constexpr size_t kMaxStepBytes = size_t{16} << 20;  // far below what a DWORD holds
-
-}  // namespace
 
 absl::StatusOr<OutputFile> OutputFile::Create(const Fd& dir, const std::string& name, mode_t) {
   VMKEEP_RETURN_IF_ERROR(Unlink(dir, name));
@@ -47,7 +42,8 @@ absl::Status OutputFile::WriteAt(int64_t offset, absl::string_view bytes) const 
     at.OffsetHigh = static_cast<DWORD>(offset >> 32);
     DWORD put = 0;
     if (::WriteFile(fd_.get(), bytes.data(),
-                    static_cast<DWORD>(std::min(bytes.size(), kMaxStepBytes)), &put, &at) == 0)
+                    static_cast<DWORD>(std::min(bytes.size(), win32::kMaxStepBytes)), &put,
+                    &at) == 0)
       return win32::LastError("cannot write", name_);
     bytes.remove_prefix(put);
     offset += put;

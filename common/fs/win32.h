@@ -15,6 +15,9 @@
 // What the Windows halves of this folder share. Names are UTF-8 outside and UTF-16 inside.
 namespace vmkeep::fs::win32 {
 
+// Of one ReadFile() or WriteFile(): far below what a DWORD holds.
+inline constexpr size_t kMaxStepBytes = size_t{16} << 20;
+
 // NOT_FOUND for what is no UTF-8, which no file can be called.
 absl::StatusOr<std::wstring> ToWide(absl::string_view utf8);
 // The errno that stands for an error of Windows (GetLastError()); EIO for one that means nothing in

@@ -1,6 +1,7 @@
 #include "executor/windows_service/service_command.h"
 
 #include "common/error.h"
+#include "common/fs/names.h"
 #include "common/process/command_line.h"
 #include "common/utf8.h"
 
@@ -11,14 +12,6 @@ namespace {
 
 constexpr absl::string_view kUsage =
     "accepted are: service install [flag...], service uninstall, service run [flag...]";
-
-// "C:\..." or "\\server\share\...": a service is started in another folder than the one that
-// installs it.
-bool IsAbsolute(absl::string_view path) {
-  const bool drive = path.size() > 2 && path[1] == ':' && (path[2] == '\\' || path[2] == '/');
-  const bool share = path.size() > 2 && path[0] == '\\' && path[1] == '\\';
-  return drive || share;
-}
 
 }  // namespace
 
@@ -45,7 +38,8 @@ absl::StatusOr<std::optional<ServiceCommand>> ParseServiceCommand(
 
 absl::StatusOr<std::string> ServiceCommandLine(const std::string& program,
                                                const std::vector<std::string>& flags) {
-  if (!IsAbsolute(program)) {
+  // A service is started in another folder than the one that installs it.
+  if (!fs::IsAbsoluteOnWindows(program)) {
     return InvalidArgument("program", absl::StrCat(program, " is no absolute path"));
   }
   std::vector<std::string> argv = {program, "service", "run"};

@@ -126,7 +126,8 @@ class BinaryTest(WindowsTest):
             with self.subTest(name=self.vms[number - 1]["name"]):
                 record, manifest = self.published(self.create(number, "odd"))
                 self.assertEqual(manifest["vm"]["name"], self.vms[number - 1]["name"])
-                self.assertEqual(record["consistency"], {2: "CRASH", 8: record["consistency"]}[number])
+                if number == 2:  # its guest refuses the other capture
+                    self.assertEqual(record["consistency"], "CRASH")
 
     def test_the_other_repository_and_a_scrub(self):
         record, _ = self.published(self.create(3, "off", 2))

@@ -30,6 +30,11 @@ def need_windows():
         sys.exit(1)
 
 
+def set_up():
+    """What `setup` has made: PowerShell's folder, the launcher, the wine prefix."""
+    return subprocess.run([HERE / "setup"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
+
+
 def load_wire(folder):
     """Line of script.proto, and the parser of proto3 JSON."""
     subprocess.run(["protoc", "-I", ROOT / "protos", f"--python_out={folder}", "vmkeep/hyperv/v1/script.proto"], check=True)

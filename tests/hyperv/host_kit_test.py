@@ -20,7 +20,7 @@ SECONDS = 240  # for the whole kit: a dozen scripts
 class Kit(host.HostTest):
     def run_kit(self, site, one, *more):
         self.out = site.dir / "out"
-        pwsh = subprocess.run([host.HERE / "setup"], stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[0]
+        pwsh = host.set_up()[0]
         done = subprocess.run(
             [host.HERE / "powershell", "-NoLogo", "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass", "-File", KIT,
              "-VmId", one["id"], "-Target", windows_path(site.target), "-Out", windows_path(self.out),

@@ -2,13 +2,12 @@
 
 import pathlib
 import re
-import subprocess
 import sys
 import tempfile
 import unittest
 
 import host
-from wine import HERE, Prefix
+from wine import Prefix
 from windows_site import WINDOWS_BIN
 
 PROGRAMS = sorted((WINDOWS_BIN.parent / "tests").glob("*_test.exe"))
@@ -19,8 +18,7 @@ class WindowsUnitTest(unittest.TestCase):
     def setUpClass(cls):
         folder = tempfile.TemporaryDirectory(prefix="vmkeep-unit-")
         cls.addClassCleanup(folder.cleanup)
-        made = subprocess.run([HERE / "setup"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True).stdout
-        cls.prefix = Prefix(pathlib.Path(folder.name) / "wine", made.splitlines()[2])
+        cls.prefix = Prefix(pathlib.Path(folder.name) / "wine", host.set_up()[2])
         cls.addClassCleanup(cls.prefix.close)
 
     def run_program(self, program):

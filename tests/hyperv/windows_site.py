@@ -10,7 +10,8 @@ import subprocess
 import sys
 
 import host
-from wine import HERE, Prefix, Program, windows_path
+from host import HERE, windows_path
+from wine import Prefix, Program
 
 from harness import BIN, ROOT, Site, SystemTest, check_published, run, wait_until
 
@@ -68,8 +69,7 @@ class WindowsSite(Site):
 
     def __init__(self, folder, hyperv, flags=()):
         super().__init__(folder)
-        made = subprocess.run([HERE / "setup"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True).stdout
-        pwsh, _, template = made.splitlines()
+        pwsh, _, template = host.set_up()
         self.prefix = Prefix(self.dir / "wine", template)
         self.prefix.drive("P", self.repositories[1])
         self.prefix.drive("S", self.repositories[2])

@@ -12,12 +12,7 @@ import time
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "system"))
 from harness import Daemon, wait_until
 
-HERE = pathlib.Path(__file__).resolve().parent
 SECONDS = 30
-
-
-def windows_path(path):
-    return "Z:" + str(path).replace("/", "\\")
 
 
 class Prefix:
